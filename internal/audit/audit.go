@@ -1,0 +1,63 @@
+// Package audit holds an API call's event as a value: who called what, on which resources, and how it ended. It knows
+// neither CloudTrail's format nor where events are kept.
+//
+// One event belongs to one call. An event whose call changed something is kept in the transaction of the change; all
+// others are kept by a Recorder before the answer leaves. If an event cannot be kept, the call is refused.
+package audit
+
+import (
+	"context"
+	"time"
+
+	"keyward/internal/policy"
+)
+
+// Member is one named value of an event's request, response or additional data.
+type Member struct {
+	Name  string // lower-case first letter, as CloudTrail writes it
+	Value any
+}
+
+// Members keeps the order in which they were added.
+type Members []Member
+
+// Add appends a member.
+func (m *Members) Add(name string, value any) { *m = append(*m, Member{name, value}) }
+
+// Resource is something that a call was about.
+type Resource struct {
+	Type string // for example "AWS::KMS::Key"
+	ARN  string
+}
+
+// Event is the record of one call. Nothing secret may be put into it: spec "never logged" lists hold for every field.
+type Event struct {
+	ID        string // UUID
+	RequestID string // equals the response's x-amzn-RequestId
+	Time      time.Time
+	Region    string
+	Caller    policy.Caller
+	SourceIP  string
+	UserAgent string
+	Source    string // for example "kms.amazonaws.com"
+	Name      string // the operation
+	ReadOnly  bool
+
+	Request    Members
+	Response   Members // mutating calls only
+	Additional Members
+	Resources  []Resource
+
+	// ErrorCode and ErrorMessage are empty for a call that succeeded.
+	ErrorCode    string
+	ErrorMessage string
+
+	// Kept is set by storage once the event is durable together with the change of its call.
+	Kept bool
+}
+
+// Recorder keeps events of calls that changed nothing.
+type Recorder interface {
+	// Record returns once e is durable. It may gather events of concurrent calls into one write.
+	Record(ctx context.Context, e *Event) error
+}

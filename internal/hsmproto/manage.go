@@ -1,0 +1,82 @@
+package hsmproto
+
+// Management operations: the control plane decides which HSMs exist, the HSMs carry it out. TLS 1.3, both sides with
+// certificates of the provider root; the HSM presents its hardware certificate, whose common name is its Node.
+const (
+	OpStatus Op = iota + 32
+	OpCertificates
+	OpInitialize
+	OpSetMembers
+	OpTakeOver
+	OpBackup
+	OpRestore
+)
+
+// Member is one HSM of a cluster as the control plane recorded it.
+type Member struct {
+	HsmID   string `cbor:"1,keyasint"`
+	Node    string `cbor:"2,keyasint"` // unique in all time: a replaced or re-made HSM gets a new one
+	Address string `cbor:"3,keyasint"` // IP
+	// Hardware is the DER hardware certificate under the provider root. Peers with any other certificate are refused,
+	// and it is the key to which a new member's secrets are sealed.
+	Hardware []byte `cbor:"4,keyasint"`
+}
+
+// StatusReply is an HSM's view of itself.
+type StatusReply struct {
+	Node string `cbor:"1,keyasint"`
+	// Joined is true once the HSM holds its cluster's secrets and is a voter that has applied everything that was
+	// acknowledged before it joined: it may be counted as ACTIVE.
+	Joined      bool `cbor:"2,keyasint"`
+	Initialized bool `cbor:"3,keyasint"` // holds a cluster certificate
+	Activated   bool `cbor:"4,keyasint"`
+	// Epoch is that of the newest membership it was told.
+	Epoch uint64 `cbor:"5,keyasint"`
+	// Leader is the leader's Node as this HSM knows it; empty while there is none.
+	Leader string `cbor:"6,keyasint"`
+	// Voters are the Nodes of the replication group as this HSM knows it.
+	Voters []string `cbor:"7,keyasint"`
+	// LastIndex orders survivors of a lost majority: the highest one is to take over.
+	LastIndex uint64 `cbor:"8,keyasint"`
+	Keys      int    `cbor:"9,keyasint"`
+	Sessions  int    `cbor:"10,keyasint"`
+}
+
+// CertificatesReply holds PEM texts of a first HSM that is not initialised yet.
+type CertificatesReply struct {
+	ClusterCSR     string `cbor:"1,keyasint"`
+	HsmCertificate string `cbor:"2,keyasint"` // partition key certified by the hardware key
+}
+
+// InitializeRequest gives the cluster its certificate (PEM); the control plane has checked both, the HSM checks that
+// the certificate is for its partition key.
+type InitializeRequest struct {
+	ClusterCertificate string `cbor:"1,keyasint"`
+	TrustAnchor        string `cbor:"2,keyasint"`
+}
+
+// SetMembersRequest tells who the cluster's HSMs are. An HSM accepts an Epoch not below its own and only memberships
+// that name itself. It answers at once; the replication group follows (members are taken in and let go), which
+// Status shows. HSMs not named are fenced: their certificates no longer open PeerPort and their sessions are over.
+type SetMembersRequest struct {
+	Epoch   uint64   `cbor:"1,keyasint"`
+	Members []Member `cbor:"2,keyasint"`
+}
+
+// TakeOverRequest tells one survivor, the only one that may, that the majority is gone for good: it carries on alone
+// with everything it has, and takes in the other Members anew. The control plane records the membership first.
+type TakeOverRequest = SetMembersRequest
+
+// BackupRequest asks for a sealed snapshot of users and keys, from Offset on.
+type BackupRequest struct {
+	// ID names the snapshot in progress; empty starts one.
+	ID     string `cbor:"1,keyasint"`
+	Offset int64  `cbor:"2,keyasint"`
+}
+
+// BackupReply is one part of it.
+type BackupReply struct {
+	ID   string `cbor:"1,keyasint"`
+	Data []byte `cbor:"2,keyasint"`
+	Last bool   `cbor:"3,keyasint"`
+}

@@ -1,0 +1,90 @@
+// Package operation describes API operations as rows of a table, so that every call goes one way: authenticate,
+// decode, validate, act and record, answer. The wire package walks the rows; services fill them.
+package operation
+
+import (
+	"context"
+	"time"
+
+	"keyward/internal/arn"
+	"keyward/internal/audit"
+	"keyward/internal/policy"
+)
+
+// Call is what a service learns of one request beside its input.
+type Call struct {
+	Scope     arn.Scope // the caller's account, and the Region of the request's signature
+	Caller    policy.Caller
+	RequestID string
+	Time      time.Time
+	// Event is the call's record. The wire fills in who, when and the logged request members; the operation adds
+	// resources, additional data and, inside its transaction, the response members.
+	Event *audit.Event
+}
+
+// About adds a resource to the call's event, once.
+func (c *Call) About(kind, arn string) {
+	for _, r := range c.Event.Resources {
+		if r.ARN == arn {
+			return
+		}
+	}
+	c.Event.Resources = append(c.Event.Resources, audit.Resource{Type: kind, ARN: arn})
+}
+
+// Row is one operation.
+type Row struct {
+	Name string
+	// ReadOnly is CloudTrail's readOnly: true also for cryptographic operations, which change no resource.
+	ReadOnly bool
+	// Void operations answer success with an empty body.
+	Void bool
+	// Logged names the input members that the event may hold; all others stay out of it.
+	Logged []string
+	// NewInput makes an empty input, a pointer to a struct.
+	NewInput func() any
+	// Invoke runs the operation on an input made by NewInput. The result is a pointer to a struct, or nil when Void.
+	Invoke func(context.Context, *Call, any) (any, error)
+}
+
+// Void is the output of an operation that answers with an empty body.
+type Void struct{}
+
+// Read makes the row of an operation that changes nothing.
+func Read[In, Out any](name string, h func(context.Context, *Call, *In) (*Out, error), logged ...string) Row {
+	return row(name, true, h, logged)
+}
+
+// Write makes the row of an operation that changes something. It must keep its event in the transaction of the change.
+func Write[In, Out any](name string, h func(context.Context, *Call, *In) (*Out, error), logged ...string) Row {
+	return row(name, false, h, logged)
+}
+
+func row[In, Out any](name string, readOnly bool, h func(context.Context, *Call, *In) (*Out, error), logged []string) Row {
+	_, void := any((*Out)(nil)).(*Void)
+	return Row{
+		Name:     name,
+		ReadOnly: readOnly,
+		Void:     void,
+		Logged:   logged,
+		NewInput: func() any { return new(In) },
+		Invoke: func(ctx context.Context, c *Call, in any) (any, error) {
+			out, err := h(ctx, c, in.(*In))
+			if err != nil || void {
+				return nil, err
+			}
+			return out, nil
+		},
+	}
+}
+
+// Service is one API: its rows and how it presents itself.
+type Service struct {
+	// SigningName is the service in the credential scope: "kms", "cloudhsm", "sts", "ec2".
+	SigningName string
+	// Target is the prefix of X-Amz-Target for JSON services: "TrentService". Empty for Query services.
+	Target string
+	// EventSource is CloudTrail's name for the service: "kms.amazonaws.com".
+	EventSource string
+	Rows        []Row
+}
