@@ -1,0 +1,196 @@
+package audit
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"time"
+	"unicode/utf8"
+)
+
+// AppendJSON appends the event in its stored form, one JSON object without line feeds. Times are RFC 3339 in UTC with
+// milliseconds. Members may hold strings, booleans, integers, times, slices and string-keyed maps of these, and
+// Members; pointers to them are followed and nil ones left out.
+func (e *Event) AppendJSON(buf []byte) ([]byte, error) {
+	buf = append(buf, `{"eventID":`...)
+	buf = appendString(buf, e.ID)
+	buf = appendNamed(buf, "requestID", e.RequestID)
+	buf = append(buf, `,"eventTime":`...)
+	buf = appendTime(buf, e.Time)
+	buf = appendNamed(buf, "awsRegion", e.Region)
+	buf = appendNamed(buf, "eventSource", e.Source)
+	buf = appendNamed(buf, "eventName", e.Name)
+	buf = append(buf, `,"readOnly":`...)
+	buf = strconv.AppendBool(buf, e.ReadOnly)
+	buf = append(buf, `,"userIdentity":{"type":`...)
+	buf = appendString(buf, e.Caller.Type)
+	buf = appendNamed(buf, "principalId", e.Caller.PrincipalID)
+	buf = appendNamed(buf, "arn", e.Caller.ARN)
+	buf = appendNamed(buf, "accountId", e.Caller.Account)
+	buf = appendNamed(buf, "accessKeyId", e.Caller.AccessKeyID)
+	buf = appendNamed(buf, "userName", e.Caller.UserName)
+	buf = append(buf, '}')
+	buf = appendNamed(buf, "sourceIPAddress", e.SourceIP)
+	buf = appendNamed(buf, "userAgent", e.UserAgent)
+	buf = appendNamed(buf, "errorCode", e.ErrorCode)
+	buf = appendNamed(buf, "errorMessage", e.ErrorMessage)
+	var err error
+	for _, part := range []struct {
+		name    string
+		members Members
+	}{{"requestParameters", e.Request}, {"responseElements", e.Response}, {"additionalEventData", e.Additional}} {
+		if len(part.members) == 0 {
+			continue
+		}
+		buf = append(buf, ',', '"')
+		buf = append(append(buf, part.name...), '"', ':')
+		if buf, err = appendMembers(buf, part.members); err != nil {
+			return buf, fmt.Errorf("audit: event %s, %s: %w", e.Name, part.name, err)
+		}
+	}
+	return append(appendResources(buf, e.Resources), '}'), nil
+}
+
+func appendResources(buf []byte, resources []Resource) []byte {
+	if len(resources) == 0 {
+		return buf
+	}
+	buf = append(buf, `,"resources":[`...)
+	for i, r := range resources {
+		if i > 0 {
+			buf = append(buf, ',')
+		}
+		buf = append(buf, `{"type":`...)
+		buf = appendString(buf, r.Type)
+		buf = appendNamed(buf, "ARN", r.ARN)
+		buf = append(buf, '}')
+	}
+	return append(buf, ']')
+}
+
+// appendNamed appends `,"name":"value"`, or nothing for an empty value.
+func appendNamed(buf []byte, name, value string) []byte {
+	if value == "" {
+		return buf
+	}
+	buf = append(append(append(buf, ',', '"'), name...), '"', ':')
+	return appendString(buf, value)
+}
+
+func appendMembers(buf []byte, members Members) ([]byte, error) {
+	buf = append(buf, '{')
+	first := true
+	for _, m := range members {
+		v := reflect.ValueOf(m.Value)
+		for v.Kind() == reflect.Pointer && !v.IsNil() {
+			v = v.Elem()
+		}
+		if !v.IsValid() || (nilable(v.Kind()) && v.IsNil()) {
+			continue
+		}
+		if !first {
+			buf = append(buf, ',')
+		}
+		first = false
+		buf = append(appendString(buf, m.Name), ':')
+		var err error
+		if buf, err = appendValue(buf, v); err != nil {
+			return buf, fmt.Errorf("member %s: %w", m.Name, err)
+		}
+	}
+	return append(buf, '}'), nil
+}
+
+func nilable(k reflect.Kind) bool {
+	return k == reflect.Pointer || k == reflect.Map || k == reflect.Slice || k == reflect.Interface
+}
+
+func appendValue(buf []byte, v reflect.Value) ([]byte, error) {
+	switch x := v.Interface().(type) {
+	case Members:
+		return appendMembers(buf, x)
+	case time.Time:
+		return appendTime(buf, x), nil
+	}
+	switch v.Kind() {
+	case reflect.String:
+		return appendString(buf, v.String()), nil
+	case reflect.Bool:
+		return strconv.AppendBool(buf, v.Bool()), nil
+	case reflect.Int, reflect.Int32, reflect.Int64:
+		return strconv.AppendInt(buf, v.Int(), 10), nil
+	case reflect.Slice:
+		return appendSlice(buf, v)
+	case reflect.Map:
+		return appendMap(buf, v)
+	default:
+		return buf, fmt.Errorf("a %s cannot be part of an event", v.Type())
+	}
+}
+
+func appendSlice(buf []byte, v reflect.Value) ([]byte, error) {
+	if v.Type().Elem().Kind() == reflect.Uint8 {
+		return buf, fmt.Errorf("bytes are never part of an event")
+	}
+	buf = append(buf, '[')
+	for i := range v.Len() {
+		if i > 0 {
+			buf = append(buf, ',')
+		}
+		var err error
+		if buf, err = appendValue(buf, v.Index(i)); err != nil {
+			return buf, err
+		}
+	}
+	return append(buf, ']'), nil
+}
+
+// appendMap sorts the keys, so that equal events have equal stored forms.
+func appendMap(buf []byte, v reflect.Value) ([]byte, error) {
+	if v.Type().Key().Kind() != reflect.String {
+		return buf, fmt.Errorf("a %s cannot be part of an event", v.Type())
+	}
+	keys := v.MapKeys()
+	slices.SortFunc(keys, func(a, b reflect.Value) int {
+		if a.String() < b.String() {
+			return -1
+		}
+		return 1
+	})
+	buf = append(buf, '{')
+	for i, k := range keys {
+		if i > 0 {
+			buf = append(buf, ',')
+		}
+		buf = append(appendString(buf, k.String()), ':')
+		var err error
+		if buf, err = appendValue(buf, v.MapIndex(k)); err != nil {
+			return buf, err
+		}
+	}
+	return append(buf, '}'), nil
+}
+
+func appendTime(buf []byte, t time.Time) []byte {
+	buf = append(buf, '"')
+	buf = t.UTC().AppendFormat(buf, "2006-01-02T15:04:05.000Z")
+	return append(buf, '"')
+}
+
+// appendString takes the fast way for plain ASCII, which nearly all values are.
+func appendString(buf []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+			quoted, err := json.Marshal(s)
+			if err != nil { // json.Marshal of a string cannot fail: invalid UTF-8 is replaced
+				panic(err)
+			}
+			return append(buf, quoted...)
+		}
+	}
+	buf = append(buf, '"')
+	buf = append(buf, s...)
+	return append(buf, '"')
+}

@@ -1,0 +1,182 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"keyward/internal/audit"
+)
+
+// Limits of the events waiting for the disk.
+const (
+	// maxBatch is the size, in bytes, at which a batch takes no further event while it waits for its turn.
+	maxBatch = 4 << 20
+	// commitTime bounds one write of a batch.
+	commitTime = 30 * time.Second
+)
+
+// errAuditClosed is what Record answers after Close.
+var errAuditClosed = errors.New("storage: the audit log is closed")
+
+// recorder gathers the events of concurrent calls: while one batch is being synced to the disk the next one fills, so
+// that a write's cost is shared by all calls that arrived during the one before.
+type recorder struct {
+	db      *sql.DB
+	relaxed bool
+	wake    chan struct{} // capacity 1: current holds events
+	stopped chan struct{} // closed when the writer has ended
+
+	mu      sync.Mutex // guards what follows
+	current *batch
+	closed  bool
+}
+
+// batch is a group of events that become durable together.
+type batch struct {
+	events      []byte // JSON objects, a line each
+	count       int
+	first, last time.Time
+	done        chan struct{} // closed when err is set and the batch is durable or lost
+	err         error
+}
+
+func newRecorder(db *sql.DB, relaxed bool) *recorder {
+	r := &recorder{db: db, relaxed: relaxed, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
+	r.current = newBatch()
+	go r.run()
+	return r
+}
+
+func newBatch() *batch { return &batch{done: make(chan struct{})} }
+
+// Record implements audit.Recorder.
+func (db *DB) Record(ctx context.Context, e *audit.Event) error {
+	b, err := db.audit.add(e)
+	if err != nil {
+		return err
+	}
+	if db.audit.relaxed {
+		return nil
+	}
+	select {
+	case <-b.done:
+		if b.err != nil {
+			return fmt.Errorf("keeping an event: %w", b.err)
+		}
+		e.Kept = true
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (r *recorder) add(e *audit.Event) (*batch, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, errAuditClosed
+	}
+	b := r.current
+	if len(b.events) > maxBatch {
+		return nil, fmt.Errorf("storage: %d events are waiting to be kept", b.count)
+	}
+	grown, err := e.AppendJSON(b.events)
+	if err != nil {
+		return nil, err
+	}
+	b.events = append(grown, '\n')
+	if b.count == 0 {
+		b.first = e.Time
+	}
+	b.count++
+	b.last = e.Time
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+	return b, nil
+}
+
+// run writes batches until close.
+func (r *recorder) run() {
+	defer close(r.stopped)
+	for range r.wake {
+		r.mu.Lock()
+		b := r.current
+		r.current = newBatch()
+		r.mu.Unlock()
+		if b.count > 0 {
+			b.err = r.write(b)
+		}
+		close(b.done)
+	}
+}
+
+func (r *recorder) write(b *batch) error {
+	ctx, cancel := context.WithTimeout(context.Background(), commitTime)
+	defer cancel()
+	_, err := r.db.ExecContext(ctx, insertBatch, millis(b.first), millis(b.last), b.count, b.events)
+	return err
+}
+
+func (r *recorder) close() error {
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		return nil
+	}
+	r.closed = true
+	last := r.current
+	close(r.wake)
+	r.mu.Unlock()
+	<-r.stopped
+	// A batch whose wake-up was still in the channel has been written; one that filled after it has not.
+	select {
+	case <-last.done:
+		return last.err
+	default:
+	}
+	if last.count > 0 {
+		last.err = r.write(last)
+	}
+	close(last.done)
+	return last.err
+}
+
+const insertBatch = `INSERT INTO audit_batch (first_ms, last_ms, count, events) VALUES (?, ?, ?, ?)`
+
+// insertEvent keeps one event in the transaction of its change.
+func insertEvent(ctx context.Context, tx *sql.Tx, e *audit.Event) error {
+	line, err := e.AppendJSON(nil)
+	if err != nil {
+		return err
+	}
+	at := millis(e.Time)
+	if _, err := tx.ExecContext(ctx, insertBatch, at, at, 1, append(line, '\n')); err != nil {
+		return fmt.Errorf("keeping an event: %w", err)
+	}
+	return nil
+}
+
+// Events calls yield with every kept event's stored form, oldest write first, until yield returns an error.
+func (db *DB) Events(ctx context.Context, yield func(line []byte) error) (err error) {
+	rows, err := db.read.QueryContext(ctx, `SELECT events FROM audit_batch ORDER BY seq`)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var events sql.RawBytes
+		if err := rows.Scan(&events); err != nil {
+			return err
+		}
+		if err := eachLine(events, yield); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}

@@ -1,0 +1,183 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"keyward/internal/audit"
+	"keyward/internal/fault"
+)
+
+func open(t testing.TB, path string, create bool) *DB {
+	t.Helper()
+	db, err := Open(t.Context(), path, Options{Create: create})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+func event(id string) *audit.Event {
+	return &audit.Event{ID: id, Name: "Test", Time: time.UnixMilli(1e12)}
+}
+
+// ids lists the ids of kept events in order.
+func ids(t testing.TB, db *DB) (all []string) {
+	t.Helper()
+	err := db.Events(context.Background(), func(line []byte) error {
+		id, _, _ := strings.Cut(strings.TrimPrefix(string(line), `{"eventID":"`), `"`)
+		all = append(all, id)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestOpenRefusesToStartAnEmptyHistory(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keyward.db")
+	if _, err := Open(t.Context(), path, Options{}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("opening nothing: %v", err)
+	}
+	open(t, path, true)
+	if _, err := Open(t.Context(), path, Options{Create: true}); !errors.Is(err, os.ErrExist) {
+		t.Errorf("creating twice: %v", err)
+	}
+	entries, err := filepath.Glob(path + "*")
+	if err != nil || len(entries) == 0 {
+		t.Fatal(entries, err)
+	}
+	for _, e := range entries {
+		if info, err := os.Stat(e); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: mode %v, %v", e, info.Mode(), err)
+		}
+	}
+}
+
+func TestChangeKeepsBothOrNeither(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "keyward.db"), true)
+	put := func(name string) func(*sql.Tx) error {
+		return func(tx *sql.Tx) error {
+			_, err := tx.Exec(`INSERT INTO setting (name, value) VALUES (?, x'01')`, name)
+			return exists(err)
+		}
+	}
+	kept := event("kept")
+	if err := db.Change(t.Context(), kept, put("a")); err != nil || !kept.Kept {
+		t.Fatal(err, kept.Kept)
+	}
+	refused := event("refused")
+	if err := db.Change(t.Context(), refused, put("a")); !errors.Is(err, fault.ErrExists) || refused.Kept {
+		t.Fatal(err, refused.Kept)
+	}
+	unkeepable := event("unkeepable")
+	unkeepable.Request.Add("plaintext", []byte("x"))
+	if err := db.Change(t.Context(), unkeepable, put("b")); err == nil {
+		t.Fatal("a change went through without its event")
+	}
+	if _, err := db.Setting(t.Context(), "b"); !errors.Is(err, fault.ErrNotFound) {
+		t.Errorf("the change whose event was refused is there: %v", err)
+	}
+	if got := fmt.Sprint(ids(t, db)); got != "[kept]" {
+		t.Errorf("events %v", got)
+	}
+}
+
+func TestRecordIsDurableWhenItReturns(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keyward.db")
+	db := open(t, path, true)
+	var all sync.WaitGroup
+	const calls = 200
+	for i := range calls {
+		all.Go(func() {
+			e := event(fmt.Sprint("e", i))
+			if err := db.Record(t.Context(), e); err != nil || !e.Kept {
+				t.Error(err, e.Kept)
+			}
+		})
+	}
+	all.Wait()
+	// What a crash now would leave: the files as they are, without closing.
+	copied := filepath.Join(t.TempDir(), "keyward.db")
+	for _, suffix := range []string{"", "-wal"} {
+		data, err := os.ReadFile(path + suffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(copied+suffix, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen := map[string]bool{}
+	for _, id := range ids(t, open(t, copied, false)) {
+		if seen[id] {
+			t.Errorf("event %s is there twice", id)
+		}
+		seen[id] = true
+	}
+	if len(seen) != calls {
+		t.Errorf("%d of %d events survived", len(seen), calls)
+	}
+}
+
+func TestRelaxedEventsAreKeptByClose(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keyward.db")
+	db, err := Open(t.Context(), path, Options{Create: true, RelaxedAudit: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 50 {
+		if err := db.Record(t.Context(), event(fmt.Sprint("e", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Record(t.Context(), event("late")); !errors.Is(err, errAuditClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+	if got := ids(t, open(t, path, false)); len(got) != 50 {
+		t.Errorf("%d of 50 events kept", len(got))
+	}
+}
+
+func TestMigrationsRunOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keyward.db")
+	db := open(t, path, true)
+	if err := db.PutSetting(t.Context(), "x", []byte("1")); err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, path, false)
+	if got, err := again.Setting(t.Context(), "x"); err != nil || !bytes.Equal(got, []byte("1")) {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+func BenchmarkRecord(b *testing.B) {
+	db := open(b, filepath.Join(b.TempDir(), "keyward.db"), true)
+	b.SetParallelism(32)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if err := db.Record(context.Background(), event("1234abcd-12ab-34cd-56ef-1234567890ab")); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+}
