@@ -1,0 +1,160 @@
+package sigv4
+
+import (
+	"encoding/hex"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Parse finds the signature of r and takes it apart. The error is *Error of kind Missing or Incomplete.
+func Parse(r *Request) (*Signature, error) {
+	if h := r.Header.Get("Authorization"); h != "" {
+		return parseHeader(r, h)
+	}
+	if strings.Contains(r.RawQuery, "X-Amz-") {
+		return parseQuery(r)
+	}
+	return nil, refuse(Missing, "Missing Authentication Token")
+}
+
+func parseHeader(r *Request, header string) (*Signature, error) {
+	algorithm, rest, _ := strings.Cut(header, " ")
+	if algorithm != Algorithm {
+		return nil, refuse(Incomplete, "Authorization header requires the algorithm '%s'. Authorization=%s", Algorithm, header)
+	}
+	s := &Signature{
+		SessionToken: r.Header.Get("X-Amz-Security-Token") != "",
+		payloadHash:  r.Header.Get("X-Amz-Content-Sha256"),
+	}
+	var credential string
+	for part := range strings.SplitSeq(rest, ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
+		switch name {
+		case "Credential":
+			credential = value
+		case "SignedHeaders":
+			s.SignedHeaders = value
+		case "Signature":
+			s.signature = value
+		}
+	}
+	s.dateSent = headerDate(r.Header)
+	if text := missingParts(credential, s); text != "" {
+		return nil, refuse(Incomplete, "%sAuthorization=%s", text, header)
+	}
+	return s, s.finish(credential)
+}
+
+func missingParts(credential string, s *Signature) string {
+	var b strings.Builder
+	for _, p := range []struct{ name, value string }{
+		{"Credential", credential}, {"Signature", s.signature}, {"SignedHeaders", s.SignedHeaders},
+	} {
+		if p.value == "" {
+			b.WriteString("Authorization header requires '" + p.name + "' parameter. ")
+		}
+	}
+	if s.dateSent == "" {
+		b.WriteString("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. ")
+	}
+	return b.String()
+}
+
+func headerDate(h http.Header) string {
+	if d := h.Get("X-Amz-Date"); d != "" {
+		return d
+	}
+	return h.Get("Date")
+}
+
+// presignParts are the parameters a presigned query cannot do without. X-Amz-Expires is not among them: the STS
+// presigners of the SDKs leave it out.
+var presignParts = []string{"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "X-Amz-SignedHeaders", "X-Amz-Date"}
+
+func parseQuery(r *Request) (*Signature, error) {
+	q, err := url.ParseQuery(r.RawQuery)
+	if err != nil {
+		return nil, refuse(Incomplete, "AWS query-string parameters cannot be parsed.")
+	}
+	if !q.Has("X-Amz-Signature") && !q.Has("X-Amz-Credential") {
+		return nil, refuse(Missing, "Missing Authentication Token")
+	}
+	if err := checkPresignParts(q); err != nil {
+		return nil, err
+	}
+	s := &Signature{
+		SignedHeaders: q.Get("X-Amz-SignedHeaders"),
+		Presigned:     true,
+		SessionToken:  q.Has("X-Amz-Security-Token") || r.Header.Get("X-Amz-Security-Token") != "",
+		signature:     q.Get("X-Amz-Signature"),
+		dateSent:      q.Get("X-Amz-Date"),
+		payloadHash:   r.Header.Get("X-Amz-Content-Sha256"),
+	}
+	if s.Expires, err = parseExpires(q); err != nil {
+		return nil, err
+	}
+	return s, s.finish(q.Get("X-Amz-Credential"))
+}
+
+func checkPresignParts(q url.Values) error {
+	for _, name := range presignParts {
+		// A repeated parameter would be read once and signed twice.
+		if v := q[name]; len(v) != 1 || v[0] == "" {
+			return refuse(Incomplete, "AWS query-string parameters must include '%s' exactly once. Re-examine the query-string parameters.", name)
+		}
+	}
+	if a := q.Get("X-Amz-Algorithm"); a != Algorithm {
+		return refuse(Incomplete, "Unsupported AWS 'algorithm': '%s'.", a)
+	}
+	return nil
+}
+
+func parseExpires(q url.Values) (time.Duration, error) {
+	if !q.Has("X-Amz-Expires") {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(q.Get("X-Amz-Expires"), 10, 32)
+	expires := time.Duration(n) * time.Second
+	if err != nil || n == 0 || expires > maxExpiry {
+		return 0, refuse(Incomplete, "X-Amz-Expires must be between 1 and %d seconds.", int(maxExpiry/time.Second))
+	}
+	return expires, nil
+}
+
+// finish fills in what both forms share.
+func (s *Signature) finish(credential string) error {
+	parts := strings.Split(credential, "/")
+	if len(parts) != 5 || parts[0] == "" {
+		return refuse(Incomplete, "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '%s'", credential)
+	}
+	s.Credential = Credential{parts[0], parts[1], parts[2], parts[3], parts[4]}
+	if len(s.signature) != 64 || !isHex(s.signature) {
+		return refuse(Incomplete, "Signature must be 64 hexadecimal characters.")
+	}
+	var err error
+	if s.Time, err = parseDate(s.dateSent); err != nil {
+		return refuse(Incomplete, "Date must be in ISO-8601 'basic format'. Got '%s'. See http://en.wikipedia.org/wiki/ISO_8601", s.dateSent)
+	}
+	s.stamp = s.dateSent
+	if len(s.stamp) != len(isoBasic) {
+		s.stamp = s.Time.Format(isoBasic)
+	}
+	return nil
+}
+
+// parseDate takes X-Amz-Date's format and, for a Date header, that of HTTP.
+func parseDate(s string) (time.Time, error) {
+	if len(s) == len(isoBasic) {
+		return time.Parse(isoBasic, s)
+	}
+	t, err := http.ParseTime(s)
+	return t.UTC(), err
+}
+
+func isHex(s string) bool {
+	_, err := hex.DecodeString(s)
+	return err == nil
+}
