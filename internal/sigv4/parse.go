@@ -158,3 +158,18 @@ func isHex(s string) bool {
 	_, err := hex.DecodeString(s)
 	return err == nil
 }
+
+// ServiceOf reads the service out of the credential scope of r without checking anything else: enough to know in
+// whose protocol to answer. It is empty when there is none.
+func ServiceOf(r *Request) string {
+	credential := ""
+	if _, rest, ok := strings.Cut(r.Header.Get("Authorization"), "Credential="); ok {
+		credential, _, _ = strings.Cut(rest, ",")
+	} else if q, err := url.ParseQuery(r.RawQuery); err == nil {
+		credential = q.Get("X-Amz-Credential")
+	}
+	if parts := strings.Split(strings.TrimSpace(credential), "/"); len(parts) == 5 {
+		return parts[3]
+	}
+	return ""
+}

@@ -1,0 +1,243 @@
+// Package wire is where AWS calls meet HTTP, and the only place that knows of it. One handler serves every service on
+// one port: JSON services are told by X-Amz-Target, Query services by the service in the credential scope.
+//
+// Every call goes one way: read (at most 1 MiB), route, authenticate, decode, validate, invoke, record, answer. An
+// event that storage did not keep together with a change is recorded durably before the answer leaves; if it cannot be,
+// the call is refused. What AWS does on oversized bodies and foreign content types is undocumented; keyward answers
+// 413 RequestEntityTooLargeException, which Lambda and the SDKs know, and UnknownOperationException, which is what an
+// AWS JSON front end says to a request that it cannot dispatch.
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"keyward/internal/arn"
+	"keyward/internal/audit"
+	"keyward/internal/fault"
+	"keyward/internal/operation"
+	"keyward/internal/policy"
+	"keyward/internal/sigv4"
+)
+
+// Authenticator says who signed a request. A refusal is a *sigv4.Error; other errors are internal failures.
+type Authenticator interface {
+	Authenticate(ctx context.Context, r *sigv4.Request, service string) (policy.Caller, arn.Scope, error)
+}
+
+// Config is what a Handler needs; every field is required.
+type Config struct {
+	Services      []operation.Service
+	Authenticator Authenticator
+	Recorder      audit.Recorder
+	Now           func() time.Time
+	Log           *slog.Logger
+}
+
+// Handler serves the AWS APIs. It is an http.Handler for the path "/".
+type Handler struct {
+	config  Config
+	targets map[string]*service // JSON services by X-Amz-Target prefix
+	queries map[string]*service // Query services by signing name
+	anyone  *service            // whose manner answers requests that name no Query service
+}
+
+// New makes a Handler. It fails if a row does not fit its input type or the service's validation table.
+func New(c Config) (*Handler, error) {
+	h := &Handler{config: c, targets: map[string]*service{}, queries: map[string]*service{}}
+	for _, s := range c.Services {
+		mounted, err := mount(s)
+		if err != nil {
+			return nil, err
+		}
+		if s.Target != "" {
+			h.targets[s.Target] = mounted
+			continue
+		}
+		h.queries[s.SigningName] = mounted
+		if h.anyone == nil || s.SigningName == "sts" {
+			h.anyone = mounted
+		}
+	}
+	return h, nil
+}
+
+// exchange is one request on its way through.
+type exchange struct {
+	requestID string
+	service   *service // nil until routed
+	row       *row     // nil until dispatched
+	event     *audit.Event
+	request   sigv4.Request
+	form      form // Query only
+}
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := exchange{}
+	var eventID string
+	x.requestID, eventID = newIDs()
+	body, status := h.guarded(w, r, &x, eventID)
+	send(w, &x, status, body)
+}
+
+// guarded runs the call and turns a panic into an internal failure.
+func (h *Handler) guarded(w http.ResponseWriter, r *http.Request, x *exchange, eventID string) (body []byte, status answer) {
+	defer func() {
+		if p := recover(); p != nil {
+			body, status = h.refuse(r.Context(), x, panicked(p))
+		}
+	}()
+	buffer := buffers.Get().(*[]byte)
+	defer release(buffer)
+	out, err := h.call(w, r, x, eventID, buffer)
+	if err != nil {
+		return h.refuse(r.Context(), x, err)
+	}
+	return out, answer{status: http.StatusOK}
+}
+
+// call takes a request through all steps and returns the body of its answer.
+func (h *Handler) call(w http.ResponseWriter, r *http.Request, x *exchange, eventID string, buffer *[]byte) ([]byte, error) {
+	routed := h.route(r, x)
+	if err := readBody(w, r, buffer); err != nil {
+		return nil, err
+	}
+	if routed != nil {
+		return nil, routed
+	}
+	x.request = sigv4.Request{
+		Method: r.Method, Path: r.URL.EscapedPath(), RawQuery: r.URL.RawQuery, Host: r.Host, Header: r.Header, Body: *buffer,
+	}
+	caller, scope, err := h.config.Authenticator.Authenticate(r.Context(), &x.request, x.service.SigningName)
+	if err != nil {
+		return nil, err
+	}
+	if err := x.dispatch(r); err != nil {
+		return nil, err
+	}
+	now := h.config.Now()
+	x.event = &audit.Event{
+		ID: eventID, RequestID: x.requestID, Time: now, Region: scope.Region, Caller: caller,
+		SourceIP: sourceIP(r), UserAgent: cut(r.UserAgent(), maxText),
+		Source: x.service.EventSource, Name: x.row.Name, ReadOnly: x.row.ReadOnly,
+	}
+	c := &operation.Call{Scope: scope, Caller: caller, RequestID: x.requestID, Time: now, Event: x.event}
+	out, err := h.act(r.Context(), x, c)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.keep(r.Context(), x.event); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// act decodes, validates, invokes and encodes.
+func (h *Handler) act(ctx context.Context, x *exchange, c *operation.Call) ([]byte, error) {
+	in := x.row.NewInput()
+	if err := x.service.protocol.decode(x, in); err != nil {
+		return nil, err
+	}
+	if err := x.row.validator.Validate(in); err != nil {
+		return nil, err
+	}
+	x.row.log(in, &x.event.Request)
+	out, err := x.row.Invoke(ctx, c, in)
+	if err != nil {
+		return nil, err
+	}
+	if x.row.Void {
+		out = nil
+	}
+	return x.service.protocol.encode(x, out)
+}
+
+// keep records an event that storage has not kept yet. A client that hangs up does not get out of the record.
+func (h *Handler) keep(ctx context.Context, e *audit.Event) error {
+	if e.Kept {
+		return nil
+	}
+	if err := h.config.Recorder.Record(context.WithoutCancel(ctx), e); err != nil {
+		return fmt.Errorf("keeping the audit event: %w", err)
+	}
+	return nil
+}
+
+// refuse words err for the client, completes the event with it, and logs what the client must not see.
+func (h *Handler) refuse(ctx context.Context, x *exchange, err error) ([]byte, answer) {
+	f := x.fault(err)
+	if x.event != nil && !x.event.Kept {
+		x.event.ErrorCode, x.event.ErrorMessage = loggedCode(f.Code), cut(f.Message, maxText)
+		if kept := h.keep(ctx, x.event); kept != nil {
+			err = errors.Join(err, kept)
+			f = x.manner().internal(err)
+		}
+	}
+	h.log(ctx, x, f, err)
+	return x.manner().refuse(x, f), answer{status: f.HTTPStatus(), code: f.Code}
+}
+
+func (h *Handler) log(ctx context.Context, x *exchange, f *fault.Error, err error) {
+	if f.HTTPStatus() < http.StatusInternalServerError && f.Cause == nil {
+		return
+	}
+	level := slog.LevelWarn
+	if f.HTTPStatus() >= http.StatusInternalServerError {
+		level = slog.LevelError
+	}
+	name := ""
+	if x.row != nil {
+		name = x.row.Name
+	}
+	attrs := []slog.Attr{slog.String("requestID", x.requestID), slog.String("operation", name), slog.Any("error", err)}
+	if p := (*panicError)(nil); errors.As(err, &p) {
+		attrs = append(attrs, slog.String("stack", string(p.stack)))
+	}
+	h.config.Log.LogAttrs(ctx, level, "call failed", attrs...)
+}
+
+// panicError is a panic on its way to the log. It names the kind of value only, which could hold parts of the input,
+// except for the runtime's own errors.
+type panicError struct {
+	what  string
+	stack []byte
+}
+
+func (p *panicError) Error() string { return "panic: " + p.what }
+
+func panicked(p any) error {
+	if p == http.ErrAbortHandler {
+		panic(p)
+	}
+	what := fmt.Sprintf("%T", p)
+	if e, ok := p.(runtime.Error); ok {
+		what = e.Error()
+	}
+	return &panicError{what, debug.Stack()}
+}
+
+// maxText is CloudTrail's limit for the user agent and for error messages, in bytes.
+const maxText = 1024
+
+func cut(s string, n int) string {
+	if len(s) > n {
+		return s[:n]
+	}
+	return s
+}
+
+func sourceIP(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
