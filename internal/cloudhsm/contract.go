@@ -204,10 +204,8 @@ type Fleet interface {
 	Discard(ctx context.Context, hsmID string) error
 	// Keep halts the HSM and puts its folder aside under a cluster's name, replacing what was kept there.
 	Keep(ctx context.Context, hsmID, clusterID string) error
-	// TakeKept gives the folder kept for a cluster to a new HSM.
+	// TakeKept gives the folder kept for a cluster to an HSM that has none. Without a kept folder it does nothing.
 	TakeKept(ctx context.Context, clusterID, hsmID string) error
-	// DropKept removes the folder kept for a cluster.
-	DropKept(ctx context.Context, clusterID string) error
 	// HasFolder reports whether the HSM's folder is there.
 	HasFolder(hsmID string) bool
 

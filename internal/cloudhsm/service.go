@@ -1,7 +1,106 @@
 package cloudhsm
 
-// Service is the CloudHSM v2 API.
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"keyward/internal/operation"
+)
+
+// Quotas of an account in a Region. Zero means AWS's default.
+type Quotas struct {
+	Clusters int // 4
+	Hsms     int // 6
+}
+
+// maxHsmsPerCluster is fixed by AWS.
+const maxHsmsPerCluster = 28
+
+// Timing of the keepers. Zero means the default.
+type Timing struct {
+	// Fence is how long an HSM may be silent before the others carry on without it: 3 s.
+	Fence time.Duration
+	// Grace is how long after Run began no HSM is fenced for silence, since all may be starting: 10 s.
+	Grace time.Duration
+	// Tick is how often a keeper looks even when nothing woke it: 250 ms.
+	Tick time.Duration
+}
+
+// Config of a Service. Every field without a default must be set.
+type Config struct {
+	Store     Store
+	Network   Network
+	Fleet     Fleet
+	Authority *Authority
+	Quotas    Quotas
+	Timing    Timing
+	// Hsm1 admits new clusters of type hsm1.medium, which AWS has closed.
+	Hsm1 bool
+	// Now is the service's clock. Due times follow it; the health of HSMs is judged by real time.
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// Service is the CloudHSM v2 API of an installation.
 type Service struct {
-	store   Store
-	network Network
+	store     Store
+	network   Network
+	fleet     Fleet
+	authority *Authority
+	quotas    Quotas
+	timing    Timing
+	hsm1      bool
+	now       func() time.Time
+	log       *slog.Logger
+
+	mu      sync.Mutex         // guards what follows
+	run     context.Context    // of Run; nil while it does not run
+	keepers map[string]*keeper // by cluster id
+	group   sync.WaitGroup     // the keepers' goroutines
+	started time.Time          // when Run began
+}
+
+// New makes the service. Nothing happens in the background until Run.
+func New(c Config) *Service {
+	return &Service{
+		store: c.Store, network: c.Network, fleet: c.Fleet, authority: c.Authority,
+		quotas: Quotas{Clusters: or(c.Quotas.Clusters, 4), Hsms: or(c.Quotas.Hsms, 6)},
+		timing: Timing{
+			Fence: or(c.Timing.Fence, 3*time.Second),
+			Grace: or(c.Timing.Grace, 10*time.Second),
+			Tick:  or(c.Timing.Tick, 250*time.Millisecond),
+		},
+		hsm1: c.Hsm1, now: c.Now, log: c.Log,
+		keepers: make(map[string]*keeper),
+	}
+}
+
+func or[T comparable](value, fallback T) T {
+	var zero T
+	if value == zero {
+		return fallback
+	}
+	return value
+}
+
+// API lists the operations. Those of backups, resource policies and ModifyCluster are not served yet.
+func (s *Service) API() operation.Service {
+	return operation.Service{
+		SigningName: "cloudhsm",
+		Target:      "BaldrApiService",
+		EventSource: "cloudhsm.amazonaws.com",
+		Rows: []operation.Row{
+			operation.Write("CreateCluster", s.createCluster, "HsmType", "SubnetIds", "SourceBackupId", "Mode", "NetworkType"),
+			operation.Read("DescribeClusters", s.describeClusters, "Filters", "MaxResults"),
+			operation.Write("CreateHsm", s.createHsm, "ClusterId", "AvailabilityZone", "IpAddress"),
+			operation.Write("InitializeCluster", s.initializeCluster, "ClusterId"),
+			operation.Write("DeleteHsm", s.deleteHsm, "ClusterId", "HsmId", "EniId", "EniIp"),
+			operation.Write("DeleteCluster", s.deleteCluster, "ClusterId"),
+			operation.Write("TagResource", s.tagResource, "ResourceId"),
+			operation.Write("UntagResource", s.untagResource, "ResourceId", "TagKeyList"),
+			operation.Read("ListTags", s.listTags, "ResourceId", "MaxResults"),
+		},
+	}
 }

@@ -1,0 +1,201 @@
+package cloudhsm
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/service/cloudhsmv2/types"
+
+	"keyward/internal/hsmproto"
+)
+
+// take carries out one step. Each can be repeated after a crash at any point.
+func (k *keeper) take(ctx context.Context, c *Cluster, st step) error {
+	switch st.action {
+	case actFound:
+		return k.found(ctx, c)
+	case actDissolve:
+		return k.dissolve(ctx, c)
+	case actForget:
+		return k.store.Change(ctx, nil, func(tx Tx) error { return tx.Delete(c) })
+	case actInitialize:
+		return k.initialize(ctx, c, st.hsm)
+	case actMake:
+		return k.makeHsm(ctx, c, c.hsm(st.hsm), st.create)
+	case actRun:
+		return k.runHsm(ctx, c, c.hsm(st.hsm))
+	case actTell, actTakeOver:
+		return k.tell(ctx, c, st)
+	case actCertify:
+		return k.certify(ctx, st.hsm)
+	case actRemove:
+		return k.remove(ctx, c.hsm(st.hsm), false)
+	case actKeep:
+		return k.remove(ctx, c.hsm(st.hsm), true)
+	default:
+		return fmt.Errorf("cloudhsm: unknown step %d", st.action)
+	}
+}
+
+// hsm finds an HSM by id; nil if it is not there.
+func (c *Cluster) hsm(id string) *Hsm {
+	i := slices.IndexFunc(c.Hsms, func(h Hsm) bool { return h.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return &c.Hsms[i]
+}
+
+// found makes what a new cluster needs. Its id was chosen with the record, so that a repetition finds it.
+func (k *keeper) found(ctx context.Context, c *Cluster) error {
+	name := "cloudhsm-" + c.ID + "-sg"
+	err := k.network.CreateClusterGroup(ctx, c.Scope, c.VpcID, c.SecurityGroup, name, "CloudHSM cluster security group")
+	if err != nil {
+		return fmt.Errorf("making the security group: %w", err)
+	}
+	return k.amend(ctx, func(c *Cluster) error { return c.enter(types.ClusterStateUninitialized, "") })
+}
+
+func (k *keeper) dissolve(ctx context.Context, c *Cluster) error {
+	if err := k.network.DeleteGroup(ctx, c.Scope, c.SecurityGroup); err != nil {
+		return fmt.Errorf("deleting the security group: %w", err)
+	}
+	return k.amend(ctx, func(c *Cluster) error {
+		c.Expires = k.now().Add(keepDeleted)
+		return c.enter(types.ClusterStateDeleted, "")
+	})
+}
+
+func (k *keeper) initialize(ctx context.Context, c *Cluster, hsmID string) error {
+	request := hsmproto.InitializeRequest{ClusterCertificate: c.ClusterCertificate, TrustAnchor: c.TrustAnchor}
+	// A repetition after a crash finds the HSM initialised: with the same certificate, for there is only one.
+	if !k.fleet.Health(hsmID).Status.Initialized {
+		if err := k.fleet.Initialize(ctx, hsmID, request); err != nil {
+			return fmt.Errorf("initialising: %w", err)
+		}
+	}
+	return k.amend(ctx, func(c *Cluster) error {
+		c.forgetIdentity()
+		return c.enter(types.ClusterStateInitialized, "")
+	})
+}
+
+// forgetIdentity drops the certificates of a first HSM, which are shown only until it is initialised.
+func (c *Cluster) forgetIdentity() {
+	c.ClusterCSR, c.HsmCertificate, c.ProviderHardware, c.ManufacturerHardware = "", "", "", ""
+}
+
+// makeHsm makes an HSM and records it as a member. Should the record fail, what was made is wiped by the next attempt.
+func (k *keeper) makeHsm(ctx context.Context, c *Cluster, h *Hsm, create hsmproto.Create) error {
+	made := Incarnation{Node: newNode(h.ID), SealedAs: h.ID}
+	hardware, err := k.fleet.Make(ctx, machine(c, h, made), create)
+	if err != nil {
+		return fmt.Errorf("making the HSM: %w", err)
+	}
+	made.Hardware = hardware.Provider
+	return k.amend(ctx, func(c *Cluster) error {
+		h := c.hsm(h.ID)
+		if h == nil || h.State == types.HsmStateDeleteInProgress {
+			return nil // its deletion removes what was made
+		}
+		h.Incarnation, h.Member = made, true
+		c.Epoch++
+		if create == hsmproto.CreateFirst {
+			c.ProviderHardware, c.ManufacturerHardware = PEM(hardware.Provider), PEM(hardware.Manufacturer)
+		}
+		return nil
+	})
+}
+
+func machine(c *Cluster, h *Hsm, i Incarnation) Machine {
+	return Machine{
+		HsmID: h.ID, ClusterID: c.ID, Node: i.Node, Address: h.EniIP,
+		HsmType: c.HsmType, Mode: string(c.Mode), SealedAs: i.SealedAs,
+	}
+}
+
+// runHsm supervises a member. One that carries on from another HSM's folder gets it first.
+func (k *keeper) runHsm(ctx context.Context, c *Cluster, h *Hsm) error {
+	if h.SealedAs != h.ID {
+		if err := k.fleet.TakeKept(ctx, c.ID, h.ID); err != nil {
+			return fmt.Errorf("taking over the kept HSM: %w", err)
+		}
+	}
+	k.fleet.Run(machine(c, h, h.Incarnation))
+	return nil
+}
+
+// tell makes sure that HSMs outside the membership are dead, then tells a member of it. In this order no write can
+// reach a fenced HSM after the others have gone on without it.
+func (k *keeper) tell(ctx context.Context, c *Cluster, st step) error {
+	request := hsmproto.SetMembersRequest{Epoch: c.Epoch}
+	for _, h := range c.Hsms {
+		if h.Member {
+			request.Members = append(request.Members, hsmproto.Member{
+				HsmID: h.ID, Node: h.Node, Address: h.EniIP, Hardware: h.Hardware,
+			})
+		} else if h.Node != "" && !k.remaking(h.ID) {
+			if err := k.fleet.Halt(ctx, h.ID); err != nil {
+				return fmt.Errorf("halting %s, which is fenced: %w", h.ID, err)
+			}
+		}
+	}
+	if st.action == actTakeOver {
+		return k.fleet.TakeOver(ctx, st.hsm, request)
+	}
+	return k.fleet.SetMembers(ctx, st.hsm, request)
+}
+
+// remaking reports whether the HSM is being made anew, which begins with its end.
+func (k *keeper) remaking(id string) bool {
+	k.stepMu.Lock()
+	defer k.stepMu.Unlock()
+	a := k.busy[id]
+	return a != nil && a.running
+}
+
+// certify completes the first HSM: it is ACTIVE once its certificates can be read.
+func (k *keeper) certify(ctx context.Context, hsmID string) error {
+	reply, err := k.fleet.Certificates(ctx, hsmID)
+	if err != nil {
+		return fmt.Errorf("reading the HSM's certificates: %w", err)
+	}
+	return k.amend(ctx, func(c *Cluster) error {
+		h := c.hsm(hsmID)
+		if h == nil || h.State == types.HsmStateDeleteInProgress {
+			return nil
+		}
+		c.ClusterCSR, c.HsmCertificate = reply.ClusterCSR, reply.HsmCertificate
+		h.InStep = true
+		return h.enter(types.HsmStateActive, "")
+	})
+}
+
+// remove ends an HSM and, when keep is set, puts its folder aside for the cluster's next one.
+func (k *keeper) remove(ctx context.Context, h *Hsm, keep bool) error {
+	var err error
+	if keep {
+		err = k.fleet.Keep(ctx, h.ID, k.id)
+	} else {
+		err = k.fleet.Discard(ctx, h.ID)
+	}
+	if err != nil {
+		return fmt.Errorf("ending the HSM: %w", err)
+	}
+	if err := k.network.ReleaseInterface(ctx, k.scope, h.EniID); err != nil {
+		return fmt.Errorf("releasing its network interface: %w", err)
+	}
+	return k.amend(ctx, func(c *Cluster) error {
+		if keep {
+			c.Kept = &h.Incarnation
+		}
+		c.Hsms = slices.DeleteFunc(c.Hsms, func(o Hsm) bool { return o.ID == h.ID })
+		if len(c.Hsms) > 0 || c.initialized() {
+			return nil
+		}
+		c.forgetIdentity()
+		c.ClusterCertificate, c.TrustAnchor = "", ""
+		return c.enter(types.ClusterStateUninitialized, "")
+	})
+}

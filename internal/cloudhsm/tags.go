@@ -1,0 +1,103 @@
+package cloudhsm
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	api "github.com/aws/aws-sdk-go-v2/service/cloudhsmv2"
+	"github.com/aws/aws-sdk-go-v2/service/cloudhsmv2/types"
+
+	"keyward/internal/arn"
+	"keyward/internal/fault"
+	"keyward/internal/operation"
+)
+
+// maxTags of one resource.
+const maxTags = 50
+
+// mergeTags puts added over existing; equal keys are overwritten. The outcome is in the order of keys.
+func mergeTags(existing, added []types.Tag) ([]types.Tag, error) {
+	merged := slices.Clone(existing)
+	for i, t := range added {
+		same := func(o types.Tag) bool { return aws.ToString(o.Key) == aws.ToString(t.Key) }
+		if slices.ContainsFunc(added[:i], same) {
+			return nil, invalid("Tag key %s is given more than once.", aws.ToString(t.Key))
+		}
+		if at := slices.IndexFunc(merged, same); at >= 0 {
+			merged[at] = t
+		} else {
+			merged = append(merged, t)
+		}
+	}
+	slices.SortFunc(merged, func(a, b types.Tag) int { return cmp.Compare(aws.ToString(a.Key), aws.ToString(b.Key)) })
+	return merged, nil
+}
+
+// resource finds the cluster named by a ResourceId. Backups, the other kind of resource with tags, cannot exist yet.
+func resource(read func(arn.Scope, string) (*Cluster, error), scope arn.Scope, id string) (*Cluster, error) {
+	if strings.HasPrefix(id, "backup-") {
+		return nil, fault.New(codeNotFound, "Backup %s was not found.", id)
+	}
+	return current(read, scope, id)
+}
+
+// retag changes a resource's tags with fn.
+func (s *Service) retag(ctx context.Context, call *operation.Call, id string, fn func([]types.Tag) ([]types.Tag, error)) error {
+	return s.store.Change(ctx, call.Event, func(tx Tx) error {
+		c, err := resource(tx.Cluster, call.Scope, id)
+		if err != nil {
+			return err
+		}
+		about(call, c)
+		if c.Tags, err = fn(c.Tags); err != nil {
+			return err
+		}
+		return tx.Update(c)
+	})
+}
+
+func (s *Service) tagResource(ctx context.Context, call *operation.Call, in *api.TagResourceInput) (*api.TagResourceOutput, error) {
+	err := s.retag(ctx, call, aws.ToString(in.ResourceId), func(tags []types.Tag) ([]types.Tag, error) {
+		merged, err := mergeTags(tags, in.TagList)
+		if err == nil && len(merged) > maxTags {
+			err = fault.New(codeLimit, "A resource can have at most %d tags.", maxTags)
+		}
+		return merged, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &api.TagResourceOutput{}, nil
+}
+
+func (s *Service) untagResource(ctx context.Context, call *operation.Call, in *api.UntagResourceInput) (*api.UntagResourceOutput, error) {
+	err := s.retag(ctx, call, aws.ToString(in.ResourceId), func(tags []types.Tag) ([]types.Tag, error) {
+		return slices.DeleteFunc(tags, func(t types.Tag) bool {
+			return slices.Contains(in.TagKeyList, aws.ToString(t.Key))
+		}), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &api.UntagResourceOutput{}, nil
+}
+
+func (s *Service) listTags(ctx context.Context, call *operation.Call, in *api.ListTagsInput) (*api.ListTagsOutput, error) {
+	read := func(scope arn.Scope, id string) (*Cluster, error) { return s.store.Cluster(ctx, scope, id) }
+	c, err := resource(read, call.Scope, aws.ToString(in.ResourceId))
+	if err != nil {
+		return nil, err
+	}
+	about(call, c)
+	page, token, err := paginate(s.authority, pageOf{
+		operation: "ListTags", scope: call.Scope, about: c.ID, size: 100,
+		max: in.MaxResults, token: aws.ToString(in.NextToken),
+	}, c.Tags, func(t types.Tag) string { return aws.ToString(t.Key) })
+	if err != nil {
+		return nil, err
+	}
+	return &api.ListTagsOutput{TagList: append([]types.Tag{}, page...), NextToken: token}, nil
+}
