@@ -1,0 +1,30 @@
+# The few things done again and again. `go test ./...` needs none of this.
+
+.PHONY: build test race lint bench generate ci
+
+build: ## one static binary, dist/keyward
+	CGO_ENABLED=0 go build -trimpath -o dist/keyward ./cmd/keyward
+
+test:
+	go test ./...
+
+race:
+	go test -race ./...
+
+lint: dist/staticcheck
+	test -z "$$(gofmt -l . | tee /dev/stderr)"
+	go vet ./...
+	go vet -tags testdoor ./...
+	dist/staticcheck ./...
+
+dist/staticcheck: tools/go.mod
+	go build -C tools -o ../dist/staticcheck honnef.co/go/tools/cmd/staticcheck
+
+bench: ## the ratios of docs/performance.md, measured here and now
+	go test ./internal/bench -run '^$$' -bench . -benchtime 3s
+
+generate:
+	go generate ./...
+
+ci:
+	.ci/run

@@ -1,0 +1,295 @@
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudhsmv2"
+	hsmtypes "github.com/aws/aws-sdk-go-v2/service/cloudhsmv2/types"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+
+	"keyward/internal/keywardtest"
+)
+
+// exampleStore is the ready-made store.
+func exampleStore(t *testing.T, i *keywardtest.Installation) types.CustomKeyStoresListEntry {
+	t.Helper()
+	page, err := i.KMS().DescribeCustomKeyStores(t.Context(), &kms.DescribeCustomKeyStoresInput{CustomKeyStoreName: aws.String("ExampleKeyStore")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return page.CustomKeyStores[0]
+}
+
+func exampleCluster(t *testing.T, i *keywardtest.Installation) hsmtypes.Cluster {
+	t.Helper()
+	page, err := i.CloudHSM().DescribeClusters(t.Context(), &cloudhsmv2.DescribeClustersInput{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return page.Clusters[0]
+}
+
+func activeHSMs(c hsmtypes.Cluster) (n int) {
+	for _, h := range c.Hsms {
+		if h.State == hsmtypes.HsmStateActive {
+			n++
+		}
+	}
+	return n
+}
+
+func createStoreKey(t *testing.T, i *keywardtest.Installation) string {
+	t.Helper()
+	made, err := i.KMS().CreateKey(t.Context(), &kms.CreateKeyInput{
+		Origin: types.OriginTypeAwsCloudhsm, CustomKeyStoreId: exampleStore(t, i).CustomKeyStoreId,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return aws.ToString(made.KeyMetadata.KeyId)
+}
+
+// load runs clients that encrypt and decrypt under a key until stopped. Every call must succeed: what fails over does
+// so inside the call.
+func load(t *testing.T, i *keywardtest.Installation, key string, clients int) (stop func() (calls int64)) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	var calls atomic.Int64
+	for n := range clients {
+		all.Go(func() {
+			client, plain := i.KMS(), []byte(fmt.Sprint("client ", n))
+			for ctx.Err() == nil {
+				if err := roundTrip(ctx, client, key, plain); err != nil && ctx.Err() == nil {
+					t.Errorf("client %d: %v", n, err)
+					return
+				}
+				calls.Add(2)
+			}
+		})
+	}
+	return func() int64 { cancel(); all.Wait(); return calls.Load() }
+}
+
+func roundTrip(ctx context.Context, client *kms.Client, key string, plain []byte) error {
+	sealed, err := client.Encrypt(ctx, &kms.EncryptInput{KeyId: &key, Plaintext: plain})
+	if err != nil {
+		return err
+	}
+	opened, err := client.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: sealed.CiphertextBlob})
+	if err != nil {
+		return err
+	}
+	if string(opened.Plaintext) != string(plain) {
+		return fmt.Errorf("decrypted %q, encrypted %q", opened.Plaintext, plain)
+	}
+	return nil
+}
+
+// TestOneHSMDiesUnderLoad kills HSMs one by one while eight clients work: nobody notices.
+func TestOneHSMDiesUnderLoad(t *testing.T) {
+	i := keywardtest.Start(t, keywardtest.Options{})
+	key := createStoreKey(t, i)
+	stop := load(t, i, key, 8)
+	for round := range 4 {
+		hsms := i.HSMs()
+		if len(hsms) != 2 {
+			t.Fatalf("%d HSM processes run; want 2", len(hsms))
+		}
+		victim := hsms[round%2]
+		if err := syscall.Kill(victim.PID, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		i.Await("the killed HSM to run again", func() bool {
+			for _, h := range i.HSMs() {
+				if h.ID == victim.ID && h.PID != victim.PID {
+					return activeHSMs(exampleCluster(t, i)) == 2
+				}
+			}
+			return false
+		})
+		i.Await("a session on both HSMs, so that the next one may die", func() bool { return canCreate(t, i) })
+	}
+	if calls := stop(); calls == 0 {
+		t.Error("the clients did nothing")
+	}
+}
+
+// canCreate reports whether a key can be created, which needs both HSMs.
+func canCreate(t *testing.T, i *keywardtest.Installation) bool {
+	_, err := i.KMS().CreateKey(t.Context(), &kms.CreateKeyInput{
+		Origin: types.OriginTypeAwsCloudhsm, CustomKeyStoreId: exampleStore(t, i).CustomKeyStoreId,
+	})
+	return err == nil
+}
+
+// TestOneHSMIsGoneForGood loses an HSM with its disk: using keys, disconnecting and connecting go on with the other,
+// creating keys does not, until there is a replacement.
+func TestOneHSMIsGoneForGood(t *testing.T) {
+	i := keywardtest.Start(t, keywardtest.Options{})
+	key, store := createStoreKey(t, i), exampleStore(t, i).CustomKeyStoreId
+	stop := load(t, i, key, 8)
+	victim := i.HSMs()[0]
+	if err := os.RemoveAll(filepath.Join(i.Data, "hsms", victim.ID)); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(victim.PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	i.Await("the HSM to read DEGRADED", func() bool { return activeHSMs(exampleCluster(t, i)) == 1 })
+	stop()
+
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := i.KMS().DisconnectCustomKeyStore(ctx, &kms.DisconnectCustomKeyStoreInput{CustomKeyStoreId: store}); err != nil {
+		t.Fatal(err)
+	}
+	i.Await("DISCONNECTED", func() bool { return exampleStore(t, i).ConnectionState == types.ConnectionStateTypeDisconnected })
+	if _, err := i.KMS().ConnectCustomKeyStore(ctx, &kms.ConnectCustomKeyStoreInput{CustomKeyStoreId: store}); err != nil {
+		t.Fatal(err)
+	}
+	i.Await("the end of CONNECTING", func() bool { return exampleStore(t, i).ConnectionState != types.ConnectionStateTypeConnecting })
+	if s := exampleStore(t, i); s.ConnectionState != types.ConnectionStateTypeConnected {
+		t.Fatalf("with one HSM left the store is %s %s", s.ConnectionState, s.ConnectionErrorCode)
+	}
+	if err := ctx.Err(); err != nil {
+		t.Errorf("disconnecting and connecting took %v; 10 s are promised", time.Since(began))
+	}
+	if err := roundTrip(t.Context(), i.KMS(), key, []byte("alone")); err != nil {
+		t.Error(err)
+	}
+
+	_, err := i.KMS().CreateKey(t.Context(), &kms.CreateKeyInput{Origin: types.OriginTypeAwsCloudhsm, CustomKeyStoreId: store})
+	var refused *types.CloudHsmClusterInvalidConfigurationException
+	if !errors.As(err, &refused) {
+		t.Errorf("creating a key with one HSM: %v; want CloudHsmClusterInvalidConfigurationException", err)
+	}
+
+	cluster := exampleCluster(t, i)
+	zone := ""
+	for _, h := range cluster.Hsms {
+		if aws.ToString(h.HsmId) == victim.ID {
+			zone = aws.ToString(h.AvailabilityZone)
+		}
+	}
+	if _, err := i.CloudHSM().DeleteHsm(t.Context(), &cloudhsmv2.DeleteHsmInput{ClusterId: cluster.ClusterId, HsmId: &victim.ID}); err != nil {
+		t.Fatal(err)
+	}
+	i.Await("the dead HSM to leave the list", func() bool { return len(exampleCluster(t, i).Hsms) == 1 })
+	if _, err := i.CloudHSM().CreateHsm(t.Context(), &cloudhsmv2.CreateHsmInput{ClusterId: cluster.ClusterId, AvailabilityZone: &zone}); err != nil {
+		t.Fatal(err)
+	}
+	i.Await("the replacement", func() bool { return activeHSMs(exampleCluster(t, i)) == 2 })
+	i.Await("a key to be created again", func() bool { return canCreate(t, i) })
+	if err := roundTrip(t.Context(), i.KMS(), key, []byte("together")); err != nil {
+		t.Error(err)
+	}
+}
+
+// kept is everything that was answered with success.
+type kept struct {
+	mu      sync.Mutex // guards what follows
+	keys    []string
+	aliases map[string]string // name → key
+	sealed  map[string][]byte // plaintext → ciphertext
+}
+
+// TestKillEverything kills every process at a random moment, again and again, while clients create keys and aliases and
+// encrypt. What was answered must be there after each new start.
+func TestKillEverything(t *testing.T) {
+	rounds := 20
+	if testing.Short() {
+		rounds = 3
+	}
+	i := keywardtest.Start(t, keywardtest.Options{})
+	all := &kept{aliases: map[string]string{}, sealed: map[string][]byte{}}
+	all.keys = append(all.keys, createStoreKey(t, i))
+	store := exampleStore(t, i).CustomKeyStoreId
+	for round := range rounds {
+		ctx, cancel := context.WithCancel(t.Context())
+		var writers sync.WaitGroup
+		for w := range 4 {
+			client := i.KMS()
+			writers.Go(func() { all.write(ctx, client, store, fmt.Sprintf("%d-%d", round, w)) })
+		}
+		// A random moment is what this test is about; nothing is awaited.
+		<-time.After(time.Duration(50+rand.IntN(700)) * time.Millisecond)
+		i.Kill()
+		cancel()
+		writers.Wait()
+		i.Up()
+		all.check(t, i)
+		if t.Failed() {
+			t.Fatalf("lost in round %d", round)
+		}
+	}
+	t.Logf("%d keys, %d aliases, %d ciphertexts survived %d kills", len(all.keys), len(all.aliases), len(all.sealed), rounds)
+}
+
+// write creates and encrypts until the service is gone, remembering what was answered.
+func (k *kept) write(ctx context.Context, client *kms.Client, store *string, name string) {
+	for n := 0; ctx.Err() == nil; n++ {
+		in := &kms.CreateKeyInput{}
+		if n%2 == 0 {
+			in = &kms.CreateKeyInput{Origin: types.OriginTypeAwsCloudhsm, CustomKeyStoreId: store}
+		}
+		made, err := client.CreateKey(ctx, in)
+		if err != nil {
+			continue // killed meanwhile, or not all HSMs are back yet: nothing was promised
+		}
+		key := aws.ToString(made.KeyMetadata.KeyId)
+		k.remember(func() { k.keys = append(k.keys, key) })
+		alias := fmt.Sprintf("alias/%s-%d", name, n)
+		if _, err := client.CreateAlias(ctx, &kms.CreateAliasInput{AliasName: &alias, TargetKeyId: &key}); err == nil {
+			k.remember(func() { k.aliases[alias] = key })
+		}
+		sealed, err := client.Encrypt(ctx, &kms.EncryptInput{KeyId: &key, Plaintext: []byte(alias)})
+		if err == nil {
+			k.remember(func() { k.sealed[alias] = sealed.CiphertextBlob })
+		}
+	}
+}
+
+func (k *kept) remember(f func()) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	f()
+}
+
+// check looks for everything that was ever answered.
+func (k *kept) check(t *testing.T, i *keywardtest.Installation) {
+	t.Helper()
+	client := i.KMS()
+	for _, key := range k.keys {
+		if _, err := client.DescribeKey(t.Context(), &kms.DescribeKeyInput{KeyId: &key}); err != nil {
+			t.Errorf("key %s: %v", key, err)
+		}
+	}
+	for alias, key := range k.aliases {
+		described, err := client.DescribeKey(t.Context(), &kms.DescribeKeyInput{KeyId: &alias})
+		if err != nil || aws.ToString(described.KeyMetadata.KeyId) != key {
+			t.Errorf("%s: %v, %v", alias, described, err)
+		}
+	}
+	for plain, sealed := range k.sealed {
+		opened, err := client.Decrypt(t.Context(), &kms.DecryptInput{CiphertextBlob: sealed})
+		if err != nil || string(opened.Plaintext) != plain {
+			t.Errorf("ciphertext of %q: %v", plain, err)
+		}
+	}
+	if s := exampleStore(t, i); s.ConnectionState != types.ConnectionStateTypeConnected {
+		t.Errorf("the store is %s %s", s.ConnectionState, s.ConnectionErrorCode)
+	}
+}

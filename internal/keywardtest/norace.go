@@ -1,0 +1,5 @@
+//go:build !race
+
+package keywardtest
+
+const raceEnabled = false
