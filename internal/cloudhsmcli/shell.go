@@ -1,0 +1,114 @@
+package cloudhsmcli
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"strings"
+)
+
+const prompt = "aws-cloudhsm > "
+
+// errTooLong: continued lines add up.
+var errTooLong = errors.New("the command is too long")
+
+// interact is the shell: a line, an answer, until `quit` or the end of input. It exits 0.
+func (s *session) interact(ctx context.Context) int {
+	if s.env.Stdin == os.Stdin && s.env.Stdout == os.Stdout && s.env.IsTerminal(os.Stdin) && s.env.IsTerminal(os.Stdout) {
+		s.line = newLineEditor()
+		defer s.line.close()
+	}
+	for ctx.Err() == nil {
+		command, err := s.readCommand()
+		switch {
+		case errors.Is(err, io.EOF):
+			return exitSuccess
+		case errors.Is(err, errPromptAborted):
+			continue
+		case err != nil:
+			_ = s.env.usage(err)
+			if s.line != nil && !errors.Is(err, errTooLong) {
+				return exitFailure // the terminal is gone
+			}
+			if errors.Is(err, errLineTooLong) {
+				return exitFailure // where the next line begins is not known
+			}
+			continue
+		}
+		if quit := s.obey(ctx, command); quit {
+			return exitSuccess
+		}
+	}
+	return exitFailure
+}
+
+// readCommand joins lines that end in a backslash.
+func (s *session) readCommand() (string, error) {
+	var command strings.Builder
+	for {
+		line, err := s.readShellLine(command.Len() > 0)
+		if err != nil {
+			return "", err
+		}
+		if command.Len()+len(line) > maxLine {
+			return "", errTooLong
+		}
+		continued, more := strings.CutSuffix(line, `\`)
+		command.WriteString(continued)
+		if !more {
+			return command.String(), nil
+		}
+	}
+}
+
+func (s *session) readShellLine(continuing bool) (string, error) {
+	shown := s.prompt()
+	if continuing {
+		shown = "> "
+	}
+	if s.line != nil {
+		return s.line.read(shown)
+	}
+	s.show(shown)
+	return readLine(s.input)
+}
+
+// prompt names user and cluster only where there are several to tell apart.
+func (s *session) prompt() string {
+	if s.user != nil && s.target != nil && s.target.configured > 1 {
+		return s.user.User + "@" + s.target.ClusterID + " > "
+	}
+	return prompt
+}
+
+// obey carries out one command and reports whether it was the last.
+func (s *session) obey(ctx context.Context, line string) (quit bool) {
+	args, err := split(line)
+	if err != nil {
+		_ = s.env.usage(err)
+		return false
+	}
+	if len(args) == 0 {
+		return false
+	}
+	if s.line != nil {
+		s.line.remember(line, args)
+	}
+	parsed, err := parse(&shellGrammar{}, args)
+	if err != nil {
+		_ = s.env.usage(err)
+		return false
+	}
+	switch command := parsed.command.(type) {
+	case nil:
+		_ = s.env.print(parsed.help)
+	case *quitCommand:
+		return true
+	case *helpCommand:
+		_ = s.help(&shellGrammar{}, command)
+	case operation:
+		_ = s.env.answer(s.perform(ctx, command))
+	}
+	return false
+}
