@@ -106,13 +106,25 @@ func appendHeader(b []byte, r *Request, name string) []byte {
 	if name == "host" {
 		return appendSqueezed(b, r.Host)
 	}
-	for i, v := range r.Header[http.CanonicalHeaderKey(name)] {
+	for i, v := range r.Header[headerKey(name)] {
 		if i > 0 {
 			b = append(b, ',')
 		}
 		b = appendSqueezed(b, v)
 	}
 	return b
+}
+
+// headerKey spares the allocations of http.CanonicalHeaderKey for what every AWS client signs.
+func headerKey(name string) string {
+	switch name {
+	case "x-amz-date":
+		return "X-Amz-Date"
+	case "x-amz-target":
+		return "X-Amz-Target"
+	default:
+		return http.CanonicalHeaderKey(name)
+	}
 }
 
 func appendSqueezed(b []byte, v string) []byte {

@@ -2,7 +2,6 @@ package sigv4
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 )
@@ -25,28 +24,44 @@ func (s *Signature) CheckScope(r *Request, service string) error {
 }
 
 func (s *Signature) checkSigned(h http.Header) error {
-	signed := strings.Split(s.SignedHeaders, ";")
-	if len(signed) > maxSigned || !slices.IsSorted(signed) {
+	if !ascending(s.SignedHeaders) {
 		return refuse(Scope, "SignedHeaders must be at most %d names in ascending order.", maxSigned)
 	}
-	if !contains(signed, "host") {
+	if !s.signs("host") {
 		return refuse(Scope, "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
 	}
 	// X-Amz-Date is caught by the loop below; what is left is a date that came in the Date header.
-	if !s.Presigned && h.Get("X-Amz-Date") == "" && !contains(signed, "date") {
+	if !s.Presigned && h.Get("X-Amz-Date") == "" && !s.signs("date") {
 		return refuse(Scope, "'Date' must be a 'SignedHeader' in the AWS Authorization.")
 	}
 	for name := range h {
-		if len(name) > 6 && strings.EqualFold(name[:6], "x-amz-") && !contains(signed, strings.ToLower(name)) {
+		if len(name) > 6 && strings.EqualFold(name[:6], "x-amz-") && !s.signs(name) {
 			return refuse(Scope, "'%s' must be a 'SignedHeader' in the AWS Authorization.", strings.ToLower(name))
 		}
 	}
 	return nil
 }
 
-func contains(sorted []string, name string) bool {
-	_, found := slices.BinarySearch(sorted, name)
-	return found
+// ascending reports whether list is in order, without repetitions, and no longer than maxSigned.
+func ascending(list string) bool {
+	last, n := "", 0
+	for name := range strings.SplitSeq(list, ";") {
+		if n++; name <= last || n > maxSigned {
+			return false
+		}
+		last = name
+	}
+	return true
+}
+
+// signs reports whether the header, in any case, is among the signed ones. There are a handful of them.
+func (s *Signature) signs(header string) bool {
+	for name := range strings.SplitSeq(s.SignedHeaders, ";") {
+		if len(name) == len(header) && strings.EqualFold(name, header) {
+			return true
+		}
+	}
+	return false
 }
 
 // CheckTime holds the date of the request against now: within MaxSkew, or for a presigned request not yet past its

@@ -29,7 +29,7 @@ func parseHeader(r *Request, header string) (*Signature, error) {
 		SessionToken: r.Header.Get("X-Amz-Security-Token") != "",
 		payloadHash:  r.Header.Get("X-Amz-Content-Sha256"),
 	}
-	var credential string
+	var credential, signature string
 	for part := range strings.SplitSeq(rest, ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
 		switch name {
@@ -38,20 +38,20 @@ func parseHeader(r *Request, header string) (*Signature, error) {
 		case "SignedHeaders":
 			s.SignedHeaders = value
 		case "Signature":
-			s.signature = value
+			signature = value
 		}
 	}
 	s.dateSent = headerDate(r.Header)
-	if text := missingParts(credential, s); text != "" {
+	if text := missingParts(credential, signature, s); text != "" {
 		return nil, refuse(Incomplete, "%sAuthorization=%s", text, header)
 	}
-	return s, s.finish(credential)
+	return s, s.finish(credential, signature)
 }
 
-func missingParts(credential string, s *Signature) string {
+func missingParts(credential, signature string, s *Signature) string {
 	var b strings.Builder
 	for _, p := range []struct{ name, value string }{
-		{"Credential", credential}, {"Signature", s.signature}, {"SignedHeaders", s.SignedHeaders},
+		{"Credential", credential}, {"Signature", signature}, {"SignedHeaders", s.SignedHeaders},
 	} {
 		if p.value == "" {
 			b.WriteString("Authorization header requires '" + p.name + "' parameter. ")
@@ -89,14 +89,13 @@ func parseQuery(r *Request) (*Signature, error) {
 		SignedHeaders: q.Get("X-Amz-SignedHeaders"),
 		Presigned:     true,
 		SessionToken:  q.Has("X-Amz-Security-Token") || r.Header.Get("X-Amz-Security-Token") != "",
-		signature:     q.Get("X-Amz-Signature"),
 		dateSent:      q.Get("X-Amz-Date"),
 		payloadHash:   r.Header.Get("X-Amz-Content-Sha256"),
 	}
 	if s.Expires, err = parseExpires(q); err != nil {
 		return nil, err
 	}
-	return s, s.finish(q.Get("X-Amz-Credential"))
+	return s, s.finish(q.Get("X-Amz-Credential"), q.Get("X-Amz-Signature"))
 }
 
 func checkPresignParts(q url.Values) error {
@@ -124,15 +123,20 @@ func parseExpires(q url.Values) (time.Duration, error) {
 	return expires, nil
 }
 
+var errSignatureForm = refuse(Incomplete, "Signature must be 64 hexadecimal characters.")
+
 // finish fills in what both forms share.
-func (s *Signature) finish(credential string) error {
+func (s *Signature) finish(credential, signature string) error {
 	parts := strings.Split(credential, "/")
 	if len(parts) != 5 || parts[0] == "" {
 		return refuse(Incomplete, "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '%s'", credential)
 	}
 	s.Credential = Credential{parts[0], parts[1], parts[2], parts[3], parts[4]}
-	if len(s.signature) != 64 || !isHex(s.signature) {
-		return refuse(Incomplete, "Signature must be 64 hexadecimal characters.")
+	if len(signature) != 2*len(s.signature) {
+		return errSignatureForm
+	}
+	if _, err := hex.Decode(s.signature[:], []byte(signature)); err != nil {
+		return errSignatureForm
 	}
 	var err error
 	if s.Time, err = parseDate(s.dateSent); err != nil {
@@ -152,11 +156,6 @@ func parseDate(s string) (time.Time, error) {
 	}
 	t, err := http.ParseTime(s)
 	return t.UTC(), err
-}
-
-func isHex(s string) bool {
-	_, err := hex.DecodeString(s)
-	return err == nil
 }
 
 // ServiceOf reads the service out of the credential scope of r without checking anything else: enough to know in

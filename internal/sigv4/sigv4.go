@@ -8,6 +8,7 @@
 package sigv4
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"time"
@@ -87,8 +88,8 @@ type Signature struct {
 	Presigned     bool
 	Expires       time.Duration // presigned only; zero when the query does not say
 	SessionToken  bool          // the request carries a session token
-	signature     string        // hexadecimal
-	stamp         string        // Time in ISO 8601 basic format, as it enters the string to sign
-	dateSent      string        // Time as sent, for messages
-	payloadHash   string        // X-Amz-Content-Sha256 if sent
+	signature     [sha256.Size]byte
+	stamp         string // Time in ISO 8601 basic format, as it enters the string to sign
+	dateSent      string // Time as sent, for messages
+	payloadHash   string // X-Amz-Content-Sha256 if sent
 }

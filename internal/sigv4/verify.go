@@ -38,17 +38,13 @@ func (s *Signature) Verify(r *Request, key Key) error {
 	if s.payloadHash != "" && s.payloadHash != string(bodyHash[:]) {
 		return errMismatch
 	}
-	var sent [sha256.Size]byte
-	if n, err := hex.Decode(sent[:], []byte(s.signature)); err != nil || n != len(sent) {
-		return errMismatch
-	}
 	buf := scratch.Get().(*[]byte)
 	defer scratch.Put(buf)
 	*buf = s.appendCanonical((*buf)[:0], r, bodyHash[:])
 	h := hmac.New(sha256.New, key[:])
 	h.Write(s.stringToSign(hexHash(*buf)))
 	var want [sha256.Size]byte
-	if !hmac.Equal(h.Sum(want[:0]), sent[:]) {
+	if !hmac.Equal(h.Sum(want[:0]), s.signature[:]) {
 		return errMismatch
 	}
 	return nil
