@@ -2,6 +2,8 @@ package hsm
 
 import (
 	"bytes"
+	"maps"
+	"slices"
 
 	"keyward/internal/hsmproto"
 )
@@ -37,6 +39,20 @@ func (m *Machine) SessionsOf(node string) []string {
 		}
 	}
 	return ids
+}
+
+// Nodes returns the HSMs that have sessions or that count wrong passwords, sorted.
+func (m *Machine) Nodes() []string {
+	nodes := make(map[string]bool)
+	for _, s := range m.sessions {
+		nodes[s.Node] = true
+	}
+	for _, u := range m.users {
+		for node := range u.Failures {
+			nodes[node] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(nodes))
 }
 
 func (m *Machine) authorize(id string, role hsmproto.Role) *hsmproto.Error {

@@ -41,7 +41,9 @@ const (
 	CreateJoin Create = "join"
 )
 
-// BootCertificates are DER certificates for HardwareKey, the same key under both roots.
+// BootCertificates are DER certificates for HardwareKey, the same key under both roots, with the same subject: common
+// name Node. The hardware key certifies the partition key of a first HSM, so both need Basic Constraints CA, key usage
+// certSign and digitalSignature, and a subject key id made from the key as crypto/x509 does by default.
 type BootCertificates struct {
 	Provider     []byte `json:"provider"`
 	Manufacturer []byte `json:"manufacturer"`
@@ -55,7 +57,7 @@ type BootHello struct {
 }
 
 // ControlPlaneName is the common name of the client certificate that ManagementPort accepts, issued by the provider
-// root with extended key usage clientAuth.
+// root itself (hardware keys may certify too, and are not taken for it) with extended key usage clientAuth.
 const ControlPlaneName = "keyward control plane"
 
 // HardwareName is the common name of an HSM's hardware certificate: its Node. Hardware certificates carry serverAuth

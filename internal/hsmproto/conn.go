@@ -1,12 +1,16 @@
 package hsmproto
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"sync"
 )
+
+// readBuffer holds what one read brings: a TLS record's worth of small replies.
+const readBuffer = 16 << 10
 
 // ErrClosed is the cause of calls that fail because Close was called.
 var ErrClosed = errors.New("hsmproto: connection closed")
@@ -122,8 +126,9 @@ func decodeReply(f Frame, out any) error {
 
 // read hands replies to their callers until the connection ends.
 func (c *Conn) read() {
+	in := bufio.NewReaderSize(c.net, readBuffer)
 	for {
-		f, err := ReadFrame(c.net)
+		f, err := ReadFrame(in)
 		if err != nil {
 			c.end(err)
 			return
