@@ -70,6 +70,8 @@ type Store interface {
 	CountAliases(ctx context.Context, scope arn.Scope, keyID string) (int, error)
 	// DueDeletions lists keys of all scopes that are PendingDeletion with a DeletionDate not after now.
 	DueDeletions(ctx context.Context, now time.Time, limit int) ([]*Key, error)
+	// Discards lists what Tx.InsertDiscard added and nobody has deleted yet, at most limit, oldest first.
+	Discards(ctx context.Context, limit int) ([]*Key, error)
 	// Change runs fn in one transaction together with the call's event (nil for background work): all or nothing is
 	// durable when it returns.
 	Change(ctx context.Context, event *audit.Event, fn func(Tx) error) error
@@ -77,9 +79,11 @@ type Store interface {
 
 // Tx is the inside of a Change; its reads see its writes.
 type Tx interface {
-	Key(id arn.Scope, keyID string) (*Key, error)
+	Key(scope arn.Scope, keyID string) (*Key, error)
 	Alias(scope arn.Scope, name string) (*Alias, error)
 	CountAliases(scope arn.Scope, keyID string) (int, error)
+	// CountKeys of one account and Region. It must not depend on their number.
+	CountKeys(scope arn.Scope) (int, error)
 	// InsertKey adds a key: fault.ErrExists if the id is taken.
 	InsertKey(*Key) error
 	// UpdateKey replaces the key whose Version is the one given and counts it up in k, or fails with
@@ -90,6 +94,11 @@ type Tx interface {
 	InsertAlias(*Alias) error // fault.ErrExists
 	UpdateAlias(*Alias) error // fault.ErrNotFound
 	DeleteAlias(scope arn.Scope, name string) error
+	// InsertDiscard notes that a deleted key's material, which lives outside the store, is still to be discarded. Of
+	// the key only Scope, ID, Origin, StoreID and Material.BackingKeyID are kept.
+	InsertDiscard(*Key) error
+	// DeleteDiscard forgets the note; fault.ErrNotFound if it is gone.
+	DeleteDiscard(scope arn.Scope, keyID string) error
 }
 
 // ErrBadCiphertext is what Material.Open answers when the bytes were not sealed under this key with this context.

@@ -1,0 +1,207 @@
+package kms
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+
+	"keyward/internal/fault"
+	"keyward/internal/operation"
+)
+
+func (s *Service) encrypt(ctx context.Context, call *operation.Call, in *kms.EncryptInput) (*kms.EncryptOutput, error) {
+	call.Event.Request.Add("encryptionAlgorithm", algorithmOf(in.EncryptionAlgorithm))
+	if err := checkContext(in.EncryptionContext); err != nil {
+		return nil, err
+	}
+	u := use{operation: "Encrypt", action: "Encrypt", algorithm: in.EncryptionAlgorithm, tokens: in.GrantTokens}
+	k, err := s.usable(ctx, call, u, *in.KeyId)
+	if err != nil {
+		return nil, err
+	}
+	if aws.ToBool(in.DryRun) {
+		return nil, errDryRun
+	}
+	blob, err := s.seal(ctx, k, in.EncryptionContext, in.Plaintext)
+	if err != nil {
+		return nil, err
+	}
+	return &kms.EncryptOutput{CiphertextBlob: blob, KeyId: &k.arn, EncryptionAlgorithm: symmetric}, nil
+}
+
+// algorithmOf is the algorithm with its default, which events always show.
+func algorithmOf(a types.EncryptionAlgorithmSpec) types.EncryptionAlgorithmSpec {
+	if a == "" {
+		return symmetric
+	}
+	return a
+}
+
+func (s *Service) decrypt(ctx context.Context, call *operation.Call, in *kms.DecryptInput) (*kms.DecryptOutput, error) {
+	call.Event.Request.Add("encryptionAlgorithm", algorithmOf(in.EncryptionAlgorithm))
+	if in.Recipient != nil {
+		return nil, errRecipient
+	}
+	u := use{operation: "Decrypt", action: "Decrypt", algorithm: in.EncryptionAlgorithm, tokens: in.GrantTokens}
+	c := ciphertext{in.CiphertextBlob, in.EncryptionContext, in.KeyId, "keyId", aws.ToBool(in.DryRun), in.DryRunModifiers}
+	opened, err := s.decipher(ctx, call, u, c)
+	if err != nil {
+		return nil, err
+	}
+	plaintext, err := s.open(ctx, opened.key, &opened.header, opened.sealed, in.EncryptionContext)
+	if err != nil {
+		return nil, err
+	}
+	return &kms.DecryptOutput{
+		Plaintext: plaintext, KeyId: &opened.key.arn, EncryptionAlgorithm: symmetric, KeyMaterialId: materialID(opened.key),
+	}, nil
+}
+
+// materialID is absent for keys in custom key stores.
+func materialID(k *snapshot) *string {
+	if k.Material.ID == "" {
+		return nil
+	}
+	return &k.Material.ID
+}
+
+// ciphertext is what Decrypt and ReEncrypt are given to open.
+type ciphertext struct {
+	blob      []byte
+	context   map[string]string
+	keyID     *string // the key that the caller expects
+	keyMember string  // the name of that member, for events and texts
+	dryRun    bool
+	modifiers []types.DryRunModifierType
+}
+
+// check covers what needs no key: the members that depend on one another.
+func (c *ciphertext) check() error {
+	if len(c.modifiers) > 0 && !c.dryRun {
+		return invalid("DryRunModifiers can only be used when DryRun is true.")
+	}
+	switch ignored := c.ignored(); {
+	case !ignored && c.blob == nil:
+		return missing("ciphertextBlob")
+	case ignored && c.keyID == nil:
+		return missing(c.keyMember)
+	default:
+		return checkContext(c.context)
+	}
+}
+
+// ignored: only the permission to use the key is asked about.
+func (c *ciphertext) ignored() bool {
+	return slices.Contains(c.modifiers, types.DryRunModifierTypeIgnoreCiphertext)
+}
+
+// parsed is a ciphertext with the key that it names.
+type parsed struct {
+	key    *snapshot
+	header header
+	sealed []byte
+}
+
+// decipher finds and checks the key of a ciphertext. A ciphertext that names no key of this account and Region is
+// invalid, whatever key the caller expects; one that names another key than the expected one is for the wrong key.
+func (s *Service) decipher(ctx context.Context, call *operation.Call, u use, c ciphertext) (parsed, error) {
+	if err := c.check(); err != nil {
+		return parsed{}, err
+	}
+	if c.ignored() {
+		if _, err := s.usable(ctx, call, u, *c.keyID); err != nil {
+			return parsed{}, err
+		}
+		return parsed{}, errDryRun
+	}
+	p, err := s.parse(ctx, call, c.blob)
+	if err != nil {
+		return parsed{}, err
+	}
+	if err := s.expected(ctx, call, u, c, p.key); err != nil {
+		return parsed{}, err
+	}
+	if err := s.check(call, u, p.key); err != nil {
+		return parsed{}, err
+	}
+	if c.dryRun {
+		return parsed{}, errDryRun
+	}
+	return p, nil
+}
+
+func (s *Service) parse(ctx context.Context, call *operation.Call, blob []byte) (p parsed, err error) {
+	if p.header, p.sealed, err = parseBlob(blob); err != nil {
+		return p, invalidCiphertext(err)
+	}
+	p.key, err = s.snapshots.key(ctx, keyRef{call.Scope, p.header.keyID()})
+	if errors.Is(err, fault.ErrNotFound) {
+		return p, invalidCiphertext(err)
+	}
+	if err != nil {
+		return p, unexpected("reading a key", err)
+	}
+	return p, nil
+}
+
+// expected checks the key that the caller named, if any, against the one that the ciphertext names.
+func (s *Service) expected(ctx context.Context, call *operation.Call, u use, c ciphertext, named *snapshot) error {
+	if c.keyID == nil {
+		addOnce(&call.Event.Request, c.keyMember, named.arn)
+		return nil
+	}
+	k, err := s.resolve(ctx, call, u.action, *c.keyID, byAnyName)
+	if err != nil {
+		return err
+	}
+	if k.ID != named.ID {
+		call.About(keyType, k.arn)
+		return errIncorrectKey
+	}
+	return nil
+}
+
+func (s *Service) reEncrypt(ctx context.Context, call *operation.Call, in *kms.ReEncryptInput) (*kms.ReEncryptOutput, error) {
+	call.Event.Request.Add("sourceEncryptionAlgorithm", algorithmOf(in.SourceEncryptionAlgorithm))
+	call.Event.Request.Add("destinationEncryptionAlgorithm", algorithmOf(in.DestinationEncryptionAlgorithm))
+	if err := checkContext(in.DestinationEncryptionContext); err != nil {
+		return nil, err
+	}
+	dryRun := aws.ToBool(in.DryRun)
+	from := use{"ReEncrypt", "ReEncryptFrom", in.SourceEncryptionAlgorithm, in.GrantTokens, "source"}
+	to := use{"ReEncrypt", "ReEncryptTo", in.DestinationEncryptionAlgorithm, in.GrantTokens, "destination"}
+	c := ciphertext{in.CiphertextBlob, in.SourceEncryptionContext, in.SourceKeyId, "sourceKeyId", dryRun, in.DryRunModifiers}
+	source, err := s.decipher(ctx, call, from, c)
+	if err != nil && err != error(errDryRun) {
+		return nil, err
+	}
+	destination, err := s.usable(ctx, call, to, *in.DestinationKeyId)
+	if err != nil {
+		return nil, err
+	}
+	if dryRun {
+		return nil, errDryRun
+	}
+	plaintext, err := s.open(ctx, source.key, &source.header, source.sealed, in.SourceEncryptionContext)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(plaintext)
+	blob, err := s.seal(ctx, destination, in.DestinationEncryptionContext, plaintext)
+	if err != nil {
+		return nil, err
+	}
+	return &kms.ReEncryptOutput{
+		CiphertextBlob:                 blob,
+		SourceKeyId:                    &source.key.arn,
+		KeyId:                          &destination.arn,
+		SourceEncryptionAlgorithm:      symmetric,
+		DestinationEncryptionAlgorithm: symmetric,
+		SourceKeyMaterialId:            materialID(source.key),
+		DestinationKeyMaterialId:       materialID(destination),
+	}, nil
+}

@@ -1,0 +1,88 @@
+package kms
+
+import (
+	"fmt"
+
+	"keyward/internal/arn"
+	"keyward/internal/fault"
+	"keyward/internal/policy"
+)
+
+// Exceptions of the KMS API that more than one operation gives. Sentences that no recording of the service attests are
+// those of the API Reference.
+
+func invalid(format string, args ...any) error {
+	return fault.New("ValidationException", format, args...)
+}
+
+// outOfRange words a bound that the service holds to although its model is wider, as the model's own are worded.
+func outOfRange(member string, value any, rule string, bound int) error {
+	return invalid("1 validation error detected: Value '%v' at '%s' failed to satisfy constraint: Member must have value %s than or equal to %d",
+		value, member, rule, bound)
+}
+
+func missing(member string) error {
+	return invalid("1 validation error detected: Value null at '%s' failed to satisfy constraint: Member must not be null", member)
+}
+
+func unsupported(format string, args ...any) error {
+	return fault.New("UnsupportedOperationException", format, args...)
+}
+
+func limitExceeded(format string, args ...any) error {
+	return fault.New("LimitExceededException", format, args...)
+}
+
+func keyNotFound(scope arn.Scope, id string) error {
+	return fault.New("NotFoundException", "Key '%s' does not exist", scope.Key(id))
+}
+
+func aliasNotFound(scope arn.Scope, name string) error {
+	return fault.New("NotFoundException", "Alias %s is not found.", scope.Alias(name))
+}
+
+func invalidKeyID(id string) error {
+	return fault.New("NotFoundException", "Invalid keyId '%s'", id)
+}
+
+// foreign is the one answer for everything in other accounts, whether it is there or not.
+func foreign(caller policy.Caller, action string) error {
+	return fault.New("AccessDeniedException", "User: %s is not authorized to perform: kms:%s on this resource because "+
+		"the resource does not exist in this Region, no resource-based policies allow access, or a resource-based policy "+
+		"explicitly denies access", caller.ARN, action)
+}
+
+// invalidCiphertext carries no sentence: it must not tell a wrong context from a changed ciphertext.
+func invalidCiphertext(cause error) error {
+	return fault.New("InvalidCiphertextException", "").Because(cause)
+}
+
+var (
+	errIncorrectKey = fault.New("IncorrectKeyException",
+		"The key ID in the request does not identify a CMK that can perform this operation.")
+	errDryRun = fault.New("DryRunOperationException",
+		"The request would have succeeded, but the DryRun option is set.")
+	errGrantToken = fault.New("InvalidGrantTokenException",
+		"The request was rejected because the specified grant token is not valid.")
+	errMarker = fault.New("InvalidMarkerException",
+		"The request was rejected because the marker that specifies where pagination should next begin is not valid.")
+	errRecipient = fault.New("UnsupportedOperationException",
+		"Attested requests are not supported: this endpoint cannot verify the attestation document in Recipient.")
+)
+
+// wrongAlgorithm answers for an algorithm that k's spec does not have.
+func wrongAlgorithm(algorithm string, k *Key) error {
+	return fault.New("InvalidKeyUsageException", "Algorithm %s is incompatible with key spec %s.", algorithm, k.Spec)
+}
+
+func wrongUsage(k *Key, operation string) error {
+	return fault.New("InvalidKeyUsageException", "%s key usage is %s which is not valid for %s.", k.ARN(), k.Usage, operation)
+}
+
+// unexpected wraps what went wrong inside for the log.
+func unexpected(doing string, err error) error {
+	if _, ok := fault.As(err); ok {
+		return err
+	}
+	return fmt.Errorf("kms: %s: %w", doing, err)
+}

@@ -1,0 +1,138 @@
+package kms
+
+import (
+	"context"
+	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+
+	"keyward/internal/secret"
+	"keyward/internal/xaes"
+)
+
+// RootKey protects the material of ordinary keys. Package rootkey has them.
+type RootKey interface {
+	// Seal encrypts plaintext for a purpose; Open for any other purpose fails.
+	Seal(purpose string, plaintext []byte) ([]byte, error)
+	Open(purpose string, sealed []byte) ([]byte, error)
+	// Derive makes a 32-byte key, the same one whenever it is asked for this purpose.
+	Derive(purpose string) secret.Bytes
+}
+
+// openCiphers bounds the ciphers kept ready, about 1 KiB each.
+const openCiphers = 20_000
+
+// DefaultStore is the Material of keys outside custom key stores: XAES-256-GCM in this process, under material that is
+// kept wrapped by the root key. Plaintext material is wiped as soon as its AES key schedule is made; a schedule itself
+// cannot be wiped with Go's AES and is left to the garbage collector when its cache entry goes.
+type DefaultStore struct {
+	root    RootKey
+	naming  secret.Bytes // names material without giving a way to test guesses of it
+	ciphers *cache[string, cipher.AEAD]
+}
+
+// NewDefaultStore prepares a DefaultStore.
+func NewDefaultStore(root RootKey) *DefaultStore {
+	return &DefaultStore{
+		root:    root,
+		naming:  root.Derive("kms key material id"),
+		ciphers: newCache[string](openCiphers, openCiphers, func(cipher.AEAD) int { return 1 }),
+	}
+}
+
+// Generate implements Material.
+func (d *DefaultStore) Generate(_ context.Context, k *Key) (MaterialRecord, error) {
+	material := make([]byte, xaes.KeySize)
+	defer clear(material)
+	if _, err := rand.Read(material); err != nil {
+		return MaterialRecord{}, err
+	}
+	id := d.name(k, material)
+	wrapped, err := d.root.Seal(wrapping(k, id), material)
+	if err != nil {
+		return MaterialRecord{}, fmt.Errorf("kms: wrapping key material: %w", err)
+	}
+	return MaterialRecord{ID: id, Wrapped: wrapped}, nil
+}
+
+// name is the KeyMaterialId: 64 hex digits that depend on key id and material.
+func (d *DefaultStore) name(k *Key, material []byte) string {
+	mac := hmac.New(sha256.New, d.naming.Expose())
+	mac.Write([]byte(k.ID))
+	mac.Write([]byte{0})
+	mac.Write(material)
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// wrapping binds wrapped material to its key, so that records cannot be exchanged in the database.
+func wrapping(k *Key, materialID string) string {
+	return "kms key material " + materialID + " of " + k.ARN()
+}
+
+// cipher returns k's cipher, unwrapping the material if need be.
+func (d *DefaultStore) cipher(k *Key) (cipher.AEAD, error) {
+	ready, generation, ok := d.ciphers.get(k.Material.ID)
+	if ok {
+		return ready, nil
+	}
+	material, err := d.root.Open(wrapping(k, k.Material.ID), k.Material.Wrapped)
+	if err != nil {
+		return nil, fmt.Errorf("kms: unwrapping the material of %s: %w", k.ARN(), err)
+	}
+	defer clear(material)
+	made, err := xaes.New(material)
+	if err != nil {
+		return nil, err
+	}
+	d.ciphers.put(k.Material.ID, made, generation)
+	return made, nil
+}
+
+// Seal implements Material: nonce (24 bytes), ciphertext, tag (16 bytes).
+func (d *DefaultStore) Seal(_ context.Context, k *Key, aad, plaintext []byte) ([]byte, error) {
+	aead, err := d.cipher(k)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]byte, xaes.NonceSize, xaes.NonceSize+len(plaintext)+xaes.Overhead)
+	if _, err := rand.Read(out); err != nil {
+		return nil, err
+	}
+	return aead.Seal(out, out, plaintext, aad), nil
+}
+
+// Open implements Material.
+func (d *DefaultStore) Open(_ context.Context, k *Key, aad, sealed []byte) ([]byte, error) {
+	if len(sealed) < xaes.NonceSize+xaes.Overhead {
+		return nil, ErrBadCiphertext
+	}
+	aead, err := d.cipher(k)
+	if err != nil {
+		return nil, err
+	}
+	plaintext, err := aead.Open(nil, sealed[:xaes.NonceSize], sealed[xaes.NonceSize:], aad)
+	if err != nil {
+		return nil, ErrBadCiphertext
+	}
+	return plaintext, nil
+}
+
+// Random implements Material.
+func (d *DefaultStore) Random(_ context.Context, _ *Key, n int) ([]byte, error) {
+	out := make([]byte, n)
+	_, err := rand.Read(out)
+	return out, err
+}
+
+// Discard implements Material. The wrapped material goes with the key's record; here only the cipher is let go.
+func (d *DefaultStore) Discard(_ context.Context, k *Key) error {
+	d.ciphers.begin(k.Material.ID)
+	d.ciphers.end(k.Material.ID)
+	return nil
+}
+
+// Available implements Material: what is in this process always is.
+func (d *DefaultStore) Available(*Key) bool { return true }

@@ -1,0 +1,58 @@
+package kms
+
+import (
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+
+	"keyward/internal/arn"
+	"keyward/internal/audit"
+	"keyward/internal/fault"
+	"keyward/internal/operation"
+)
+
+// policyName is the only name that a key policy can have.
+const policyName = "default"
+
+// defaultPolicy is what a key gets that is created without a policy: it leaves everything to the account's IAM
+// policies. It reads as the live service returns it.
+func defaultPolicy(account string) string {
+	return `{"Version":"2012-10-17","Id":"key-default-1","Statement":[{"Sid":"Enable IAM User Permissions","Effect":"Allow",` +
+		`"Principal":{"AWS":"` + arn.Root(account) + `"},"Action":"kms:*","Resource":"*"}]}`
+}
+
+func (s *Service) getKeyPolicy(ctx context.Context, call *operation.Call, in *kms.GetKeyPolicyInput) (*kms.GetKeyPolicyOutput, error) {
+	k, err := s.resolve(ctx, call, "GetKeyPolicy", *in.KeyId, byKey)
+	if err != nil {
+		return nil, err
+	}
+	call.About(keyType, k.arn)
+	if in.PolicyName != nil && *in.PolicyName != policyName {
+		return nil, fault.New("NotFoundException", "No such policy exists")
+	}
+	return &kms.GetKeyPolicyOutput{Policy: &k.Policy, PolicyName: aws.String(policyName)}, nil
+}
+
+func (s *Service) listKeyPolicies(ctx context.Context, call *operation.Call, in *kms.ListKeyPoliciesInput) (*kms.ListKeyPoliciesOutput, error) {
+	k, err := s.resolve(ctx, call, "ListKeyPolicies", *in.KeyId, byKey)
+	if err != nil {
+		return nil, err
+	}
+	call.About(keyType, k.arn)
+	if in.Marker != nil { // one policy fits every page, so no marker was ever given out
+		return nil, errMarker
+	}
+	return &kms.ListKeyPoliciesOutput{PolicyNames: []string{policyName}}, nil
+}
+
+func (s *Service) putKeyPolicy(ctx context.Context, call *operation.Call, in *kms.PutKeyPolicyInput) (*operation.Void, error) {
+	if in.PolicyName != nil && *in.PolicyName != policyName {
+		return nil, invalid("The only valid value of PolicyName is %s.", policyName)
+	}
+	_, err := s.mutate(ctx, call, "PutKeyPolicy", *in.KeyId, func(k *Key, _ *audit.Members) error {
+		k.Policy = *in.Policy
+		return s.checkPolicy(call, k.ARN(), k.Policy, in.BypassPolicyLockoutSafetyCheck)
+	})
+	return nil, err
+}

@@ -1,0 +1,122 @@
+package kms
+
+import (
+	"log/slog"
+	"time"
+
+	"keyward/internal/operation"
+)
+
+// Limits are the quotas of one account and Region (AWS KMS Developer Guide, "Resource quotas"). Zero means AWS's value.
+type Limits struct {
+	Keys          int // 100,000
+	AliasesPerKey int // 50
+	TagsPerKey    int // 50
+	PolicyBytes   int // 32,768
+}
+
+func (l Limits) withDefaults() Limits {
+	for _, q := range []struct {
+		value *int
+		usual int
+	}{{&l.Keys, 100_000}, {&l.AliasesPerKey, 50}, {&l.TagsPerKey, 50}, {&l.PolicyBytes, 32_768}} {
+		if *q.value == 0 {
+			*q.value = q.usual
+		}
+	}
+	return l
+}
+
+// Config is what a Service needs.
+type Config struct {
+	Store Store
+	// Default keeps the material of keys outside custom key stores.
+	Default Material
+	// Stores keeps the material of all others; nil where there are no custom key stores.
+	Stores KeyStores
+	// ParsePolicy checks the syntax of a key policy, answering MalformedPolicyDocumentException.
+	ParsePolicy func(document []byte) error
+	Now         func() time.Time
+	Log         *slog.Logger
+	Limits      Limits
+}
+
+// Service is the KMS API but for the operations on custom key stores.
+type Service struct {
+	snapshots   *snapshots
+	store       Store
+	standard    Material
+	stores      KeyStores
+	now         func() time.Time
+	log         *slog.Logger
+	limits      Limits
+	parsePolicy func([]byte) error
+	wake        chan struct{} // capacity 1: something may have become due
+}
+
+// New makes a Service. Its background work needs Run.
+func New(c Config) *Service {
+	if c.Stores == nil {
+		c.Stores = noStores{}
+	}
+	return &Service{
+		snapshots:   newSnapshots(c.Store),
+		store:       c.Store,
+		standard:    c.Default,
+		stores:      c.Stores,
+		now:         c.Now,
+		log:         c.Log,
+		limits:      c.Limits.withDefaults(),
+		parsePolicy: c.ParsePolicy,
+		wake:        make(chan struct{}, 1),
+	}
+}
+
+// material is who performs k's cryptography.
+func (s *Service) material(k *Key) Material {
+	if k.StoreID == "" {
+		return s.standard
+	}
+	return s.stores
+}
+
+// API is the service's table of operations. Those on custom key stores are appended by who implements them.
+func (s *Service) API() operation.Service {
+	return operation.Service{
+		SigningName: "kms",
+		Target:      "TrentService",
+		EventSource: "kms.amazonaws.com",
+		Rows: []operation.Row{
+			operation.Write("CreateKey", s.createKey),
+			operation.Read("DescribeKey", s.describeKey, "KeyId"),
+			operation.Read("ListKeys", s.listKeys, "Limit", "Marker"),
+			operation.Write("EnableKey", s.enableKey, "KeyId"),
+			operation.Write("DisableKey", s.disableKey, "KeyId"),
+			operation.Write("UpdateKeyDescription", s.updateKeyDescription, "KeyId", "Description"),
+			operation.Write("ScheduleKeyDeletion", s.scheduleKeyDeletion, "KeyId"),
+			operation.Write("CancelKeyDeletion", s.cancelKeyDeletion, "KeyId"),
+
+			operation.Read("Encrypt", s.encrypt, "KeyId", "EncryptionContext", "DryRun"),
+			operation.Read("Decrypt", s.decrypt, "KeyId", "EncryptionContext", "DryRun"),
+			operation.Read("ReEncrypt", s.reEncrypt, "SourceKeyId", "SourceEncryptionContext", "DestinationKeyId",
+				"DestinationEncryptionContext", "DryRun"),
+			operation.Read("GenerateDataKey", s.generateDataKey, "KeyId", "KeySpec", "NumberOfBytes", "EncryptionContext", "DryRun"),
+			operation.Read("GenerateDataKeyWithoutPlaintext", s.generateDataKeyWithoutPlaintext, "KeyId", "KeySpec", "NumberOfBytes",
+				"EncryptionContext", "DryRun"),
+			operation.Read("GenerateRandom", s.generateRandom, "NumberOfBytes", "CustomKeyStoreId"),
+
+			operation.Write("CreateAlias", s.createAlias, "AliasName", "TargetKeyId"),
+			operation.Write("UpdateAlias", s.updateAlias, "AliasName", "TargetKeyId"),
+			operation.Write("DeleteAlias", s.deleteAlias, "AliasName"),
+			operation.Read("ListAliases", s.listAliases, "KeyId", "Limit", "Marker"),
+
+			operation.Write("TagResource", s.tagResource, "KeyId"),
+			operation.Write("UntagResource", s.untagResource, "KeyId", "TagKeys"),
+			operation.Read("ListResourceTags", s.listResourceTags, "KeyId", "Limit", "Marker"),
+
+			operation.Read("GetKeyPolicy", s.getKeyPolicy, "KeyId", "PolicyName"),
+			operation.Write("PutKeyPolicy", s.putKeyPolicy, "KeyId", "PolicyName", "Policy", "BypassPolicyLockoutSafetyCheck"),
+			operation.Read("ListKeyPolicies", s.listKeyPolicies, "KeyId", "Limit", "Marker"),
+		},
+	}
+}

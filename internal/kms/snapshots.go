@@ -1,0 +1,142 @@
+package kms
+
+import (
+	"context"
+	"errors"
+
+	"keyward/internal/arn"
+	"keyward/internal/audit"
+	"keyward/internal/fault"
+)
+
+// Bounds of the caches. A snapshot weighs its policy, tags and description, which can be large, and a share for the rest.
+const (
+	cachedKeys    = 100_000
+	cachedAliases = 100_000
+	cachedBytes   = 128 << 20
+	snapshotShare = 1 << 10
+)
+
+// snapshot is a key as it was read, with what each use of it needs. It is shared and never changed.
+type snapshot struct {
+	*Key
+	arn    string
+	header header
+}
+
+func newSnapshot(k *Key) (*snapshot, error) {
+	h, err := headerOf(k)
+	if err != nil {
+		return nil, err
+	}
+	return &snapshot{k, k.ARN(), h}, nil
+}
+
+func (s *snapshot) weight() int {
+	w := snapshotShare + len(s.Policy) + len(s.Description)
+	for _, t := range s.Tags {
+		w += len(*t.TagKey) + len(*t.TagValue) + 64
+	}
+	return w
+}
+
+type keyRef struct {
+	scope arn.Scope
+	id    string
+}
+
+type aliasRef struct {
+	scope arn.Scope
+	name  string
+}
+
+// snapshots reads keys and the targets of aliases through caches and runs all changes, so that it knows of each.
+type snapshots struct {
+	store   Store
+	keys    *cache[keyRef, *snapshot]
+	aliases *cache[aliasRef, string]
+}
+
+func newSnapshots(store Store) *snapshots {
+	return &snapshots{
+		store:   store,
+		keys:    newCache[keyRef](cachedKeys, cachedBytes, (*snapshot).weight),
+		aliases: newCache[aliasRef](cachedAliases, cachedBytes, func(string) int { return snapshotShare }),
+	}
+}
+
+// key returns the key or fault.ErrNotFound.
+func (s *snapshots) key(ctx context.Context, ref keyRef) (*snapshot, error) {
+	found, generation, ok := s.keys.get(ref)
+	if ok {
+		return found, nil
+	}
+	k, err := s.store.Key(ctx, ref.scope, ref.id)
+	if err != nil {
+		return nil, err
+	}
+	read, err := newSnapshot(k)
+	if err != nil {
+		return nil, err
+	}
+	s.keys.put(ref, read, generation)
+	return read, nil
+}
+
+// target returns the id of the key that the alias points to, or fault.ErrNotFound.
+func (s *snapshots) target(ctx context.Context, ref aliasRef) (string, error) {
+	id, generation, ok := s.aliases.get(ref)
+	if ok {
+		return id, nil
+	}
+	a, err := s.store.Alias(ctx, ref.scope, ref.name)
+	if err != nil {
+		return "", err
+	}
+	s.aliases.put(ref, a.KeyID, generation)
+	return a.KeyID, nil
+}
+
+// touched names the records of one scope that a change may replace or remove.
+type touched struct {
+	scope   arn.Scope
+	keyID   string
+	aliases []string
+}
+
+// attempts bounds how often a change is decided again because another one came between.
+const attempts = 10
+
+// change runs fn in a transaction that also keeps the event. fn may run several times, each time on what is there then.
+func (s *snapshots) change(ctx context.Context, event *audit.Event, t touched, fn func(Tx) error) (err error) {
+	s.begin(t)
+	defer s.end(t)
+	for range attempts {
+		err = s.store.Change(ctx, event, fn)
+		if !errors.Is(err, fault.ErrConflict) {
+			break
+		}
+	}
+	if err != nil && event != nil {
+		event.Response = nil
+	}
+	return err
+}
+
+func (s *snapshots) begin(t touched) {
+	if t.keyID != "" {
+		s.keys.begin(keyRef{t.scope, t.keyID})
+	}
+	for _, name := range t.aliases {
+		s.aliases.begin(aliasRef{t.scope, name})
+	}
+}
+
+func (s *snapshots) end(t touched) {
+	if t.keyID != "" {
+		s.keys.end(keyRef{t.scope, t.keyID})
+	}
+	for _, name := range t.aliases {
+		s.aliases.end(aliasRef{t.scope, name})
+	}
+}

@@ -1,0 +1,115 @@
+package kms
+
+import (
+	"context"
+	"errors"
+
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+
+	"keyward/internal/audit"
+	"keyward/internal/operation"
+)
+
+// symmetric is the only algorithm of symmetric encryption keys.
+const symmetric = types.EncryptionAlgorithmSpecSymmetricDefault
+
+// use is one key in a cryptographic call.
+type use struct {
+	operation string // for key states and texts: "Encrypt"
+	action    string // for authorisation: "Encrypt", "ReEncryptFrom"
+	algorithm types.EncryptionAlgorithmSpec
+	tokens    []string
+	// prefix of the key's member in the event: "", "source", "destination".
+	prefix string
+}
+
+// usable resolves a key for cryptography and checks all that does not depend on the data.
+func (s *Service) usable(ctx context.Context, call *operation.Call, u use, name string) (*snapshot, error) {
+	k, err := s.resolve(ctx, call, u.action, name, byAnyName)
+	if err != nil {
+		return nil, err
+	}
+	return k, s.check(call, u, k)
+}
+
+// check goes through grant tokens, key state, usage and algorithm, in this order (AWS does not document the order of
+// state and usage).
+func (s *Service) check(call *operation.Call, u use, k *snapshot) error {
+	about(call, k, u.prefix)
+	if err := checkTokens(u.tokens); err != nil {
+		return err
+	}
+	if err := s.permits(u.operation, k.Key); err != nil {
+		return err
+	}
+	if k.Usage != types.KeyUsageTypeEncryptDecrypt {
+		return wrongUsage(k.Key, u.operation)
+	}
+	if u.algorithm != "" && u.algorithm != symmetric {
+		return wrongAlgorithm(string(u.algorithm), k.Key)
+	}
+	return nil
+}
+
+// checkTokens refuses grant tokens: this service has issued none.
+func checkTokens(tokens []string) error {
+	if len(tokens) > 0 {
+		return errGrantToken
+	}
+	return nil
+}
+
+// about notes in the event which key a cryptographic call is about and where its material is.
+func about(call *operation.Call, k *snapshot, prefix string) {
+	call.About(keyType, k.arn)
+	if k.StoreID == "" {
+		name := "keyMaterialId"
+		if prefix != "" {
+			name = prefix + "KeyMaterialId"
+		}
+		addOnce(&call.Event.Additional, name, k.Material.ID)
+		return
+	}
+	addOnce(&call.Event.Additional, "customKeyStoreId", k.StoreID)
+	addOnce(&call.Event.Additional, "backingKey", backingKey(k.Key))
+}
+
+// backingKey is JSON inside a string, as CloudTrail has it.
+func backingKey(k *Key) string { return `{"backingKeyId":"` + k.Material.BackingKeyID + `"}` }
+
+func backingKeys(k *Key) string { return "[" + backingKey(k) + "]" }
+
+// addOnce adds a member whose name is not there yet.
+func addOnce(to *audit.Members, name string, value any) {
+	for _, m := range *to {
+		if m.Name == name {
+			return
+		}
+	}
+	to.Add(name, value)
+}
+
+// seal encrypts under k, bound to the encryption context.
+func (s *Service) seal(ctx context.Context, k *snapshot, context map[string]string, plaintext []byte) ([]byte, error) {
+	sealed, err := s.material(k.Key).Seal(ctx, k.Key, authenticated(&k.header, k.arn, context), plaintext)
+	if err != nil {
+		return nil, unexpected("encrypting", err)
+	}
+	blob := make([]byte, 0, headerSize+len(sealed))
+	return append(append(blob, k.header[:]...), sealed...), nil
+}
+
+// open reverses seal for a ciphertext whose header names k.
+func (s *Service) open(ctx context.Context, k *snapshot, h *header, sealed []byte, context map[string]string) ([]byte, error) {
+	if *h != k.header {
+		return nil, invalidCiphertext(errBlob) // another material of this key
+	}
+	plaintext, err := s.material(k.Key).Open(ctx, k.Key, authenticated(h, k.arn, context), sealed)
+	if errors.Is(err, ErrBadCiphertext) {
+		return nil, invalidCiphertext(err)
+	}
+	if err != nil {
+		return nil, unexpected("decrypting", err)
+	}
+	return plaintext, nil
+}
