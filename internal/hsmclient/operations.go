@@ -10,7 +10,8 @@ import (
 	"keyward/internal/secret"
 )
 
-// Info identifies each connected HSM, in the order of their addresses. HSMs lost while asking are left out.
+// Info identifies each connected HSM, in the order of their addresses. HSMs lost while asking, and those that have not
+// joined their cluster yet, are left out.
 func (c *Cluster) Info(ctx context.Context) ([]hsmproto.InfoReply, error) {
 	links, err := c.awaitConnected(ctx)
 	if err != nil {
@@ -23,7 +24,7 @@ func (c *Cluster) Info(ctx context.Context) ([]hsmproto.InfoReply, error) {
 		switch err := l.conn.Call(ctx, hsmproto.OpInfo, hsmproto.Empty{}, &reply); {
 		case err == nil:
 			replies = append(replies, reply)
-		case lost(err):
+		case lost(err), errors.Is(err, errUnavailable):
 			reasons = append(reasons, reason{l.member.address, err})
 		default:
 			return nil, err
