@@ -225,6 +225,12 @@ func (s *Service) deleteCluster(ctx context.Context, call *operation.Call, in *a
 	return &api.DeleteClusterOutput{Cluster: &out}, nil
 }
 
+// gone reports whether the time in which a DELETED cluster is shown is over. The record of one whose last HSM is kept
+// stays, for without it nobody could make use of what was kept.
+func (c *Cluster) gone(now time.Time) bool {
+	return c.State == types.ClusterStateDeleted && now.After(c.Expires)
+}
+
 // filters of DescribeClusters: what each compares with.
 var filters = map[string]func(*Cluster) string{
 	"clusterIds": func(c *Cluster) string { return c.ID },
@@ -252,7 +258,8 @@ func (s *Service) describeClusters(ctx context.Context, call *operation.Call, in
 	if err != nil {
 		return nil, err
 	}
-	all = slices.DeleteFunc(all, func(c *Cluster) bool { return !matches(c, in.Filters) })
+	now := s.now()
+	all = slices.DeleteFunc(all, func(c *Cluster) bool { return c.gone(now) || !matches(c, in.Filters) })
 	page, token, err := paginate(s.authority, pageOf{
 		operation: "DescribeClusters", scope: call.Scope, size: 25,
 		max: in.MaxResults, token: aws.ToString(in.NextToken),

@@ -198,8 +198,9 @@ type Fleet interface {
 	// Run supervises an HSM that was made before: it is started now and again whenever it ends. An HSM whose folder is
 	// gone is not started.
 	Run(m Machine)
-	// Halt ends an HSM and its supervision. When it returns nil the process is dead. The folder stays.
-	Halt(ctx context.Context, hsmID string) error
+	// Halt ends an HSM and its supervision if it still is the incarnation node. When it returns nil no process of
+	// that incarnation lives. The folder stays.
+	Halt(ctx context.Context, hsmID, node string) error
 	// Discard halts the HSM and removes its folder.
 	Discard(ctx context.Context, hsmID string) error
 	// Keep halts the HSM and puts its folder aside under a cluster's name, replacing what was kept there.

@@ -33,6 +33,8 @@ func (s *Service) createHsm(ctx context.Context, call *operation.Call, in *api.C
 	}
 	h := Hsm{ID: newID("hsm-"), Zone: zone, SubnetID: c.SubnetMapping[zone], State: types.HsmStateCreateInProgress}
 	h.SealedAs = h.ID
+	s.allocation.RLock()
+	defer s.allocation.RUnlock()
 	if h.EniID, h.EniIP, err = s.allocate(ctx, c, &h, aws.ToString(in.IpAddress)); err != nil {
 		return nil, err
 	}

@@ -29,15 +29,11 @@ const (
 // idleTick is how often a keeper looks at a cluster in which nothing can happen by itself.
 const idleTick = 5 * time.Second
 
-// Start takes up the work of all clusters where it was left, and keeps at it until ctx ends; then Wait returns. It
-// must return before the API's requests are served: it releases network interfaces that no HSM is recorded for, which
-// at any other time could be those of an HSM just being created.
-func (s *Service) Start(ctx context.Context) error {
-	all, err := s.store.AllClusters(ctx)
+// Run takes up the work of all clusters where it was left and keeps at it until ctx ends, then waits for steps under
+// way. It is called once.
+func (s *Service) Run(ctx context.Context) error {
+	all, err := s.releaseOrphans(ctx)
 	if err != nil {
-		return fmt.Errorf("reading the clusters: %w", err)
-	}
-	if err := s.releaseOrphans(ctx, all); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -46,12 +42,14 @@ func (s *Service) Start(ctx context.Context) error {
 	for _, c := range all {
 		s.wake(c.Scope, c.ID)
 	}
-	s.group.Go(func() { s.relay(ctx) })
+	s.relay(ctx)
+	// wake starts no keeper once ctx has ended, and does so under the lock: after this the group only shrinks.
+	s.mu.Lock()
+	s.run = nil
+	s.mu.Unlock()
+	s.group.Wait()
 	return nil
 }
-
-// Wait returns once all background work has ended. The context given to Start must have ended.
-func (s *Service) Wait() { s.group.Wait() }
 
 // Wake makes all keepers look at once: the clock was moved.
 func (s *Service) Wake() {
@@ -74,10 +72,18 @@ func (s *Service) relay(ctx context.Context) {
 	}
 }
 
-func (s *Service) releaseOrphans(ctx context.Context, all []*Cluster) error {
+// releaseOrphans releases network interfaces whose HSM was never recorded, because of a crash in between. It returns
+// all clusters. No HSM can be created meanwhile.
+func (s *Service) releaseOrphans(ctx context.Context) ([]*Cluster, error) {
+	s.allocation.Lock()
+	defer s.allocation.Unlock()
+	all, err := s.store.AllClusters(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading the clusters: %w", err)
+	}
 	orphans, err := s.network.ManagedInterfaces(ctx, requester)
 	if err != nil {
-		return fmt.Errorf("listing network interfaces: %w", err)
+		return nil, fmt.Errorf("listing network interfaces: %w", err)
 	}
 	for _, c := range all {
 		for _, h := range c.Hsms {
@@ -87,10 +93,10 @@ func (s *Service) releaseOrphans(ctx context.Context, all []*Cluster) error {
 	for eni, scope := range orphans {
 		s.log.Warn("releasing a network interface of no HSM", "eni", eni)
 		if err := s.network.ReleaseInterface(ctx, scope, eni); err != nil {
-			return fmt.Errorf("releasing network interface %s: %w", eni, err)
+			return nil, fmt.Errorf("releasing network interface %s: %w", eni, err)
 		}
 	}
-	return nil
+	return all, nil
 }
 
 // wake makes the cluster's keeper look at once, starting it if there is none.
@@ -98,7 +104,7 @@ func (s *Service) wake(scope arn.Scope, id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.run == nil || s.run.Err() != nil {
-		return // Start will look at everything
+		return // Run will look at everything
 	}
 	k := s.keepers[id]
 	if k == nil {
@@ -174,12 +180,13 @@ func (k *keeper) retire() {
 // turn makes a plan and takes its steps. Decisions are followed by another look at once.
 func (k *keeper) turn(ctx context.Context) (tick time.Duration, err error) {
 	for {
+		busy := k.underWay() // before the record is read, so that what a finished step recorded is seen
 		c, err := k.store.Cluster(ctx, k.scope, k.id)
 		if err != nil {
 			return k.timing.Tick, err
 		}
 		decided := false
-		for _, step := range plan(k.observe(c)) {
+		for _, step := range plan(k.observe(c, busy)) {
 			if step.action != actRecord {
 				k.start(ctx, c, step)
 				continue
@@ -202,19 +209,25 @@ func (k *keeper) tick(c *Cluster) time.Duration {
 	return k.timing.Tick
 }
 
-func (k *keeper) observe(c *Cluster) situation {
+// underWay lists what has a step under way, or waits after a failure.
+func (k *keeper) underWay() map[string]bool {
+	k.stepMu.Lock()
+	defer k.stepMu.Unlock()
+	busy := make(map[string]bool)
+	for id, a := range k.busy {
+		busy[id] = a.running || time.Now().Before(a.next)
+	}
+	return busy
+}
+
+func (k *keeper) observe(c *Cluster, busy map[string]bool) situation {
 	s := situation{
 		cluster: c, now: time.Now(), started: k.started, clock: k.now(), timing: k.timing,
-		health: make(map[string]Health), folder: make(map[string]bool), busy: make(map[string]bool),
+		health: make(map[string]Health), folder: make(map[string]bool), busy: busy,
 	}
 	for _, h := range c.Hsms {
 		s.health[h.ID] = k.fleet.Health(h.ID)
 		s.folder[h.ID] = k.fleet.HasFolder(h.ID)
-	}
-	k.stepMu.Lock()
-	defer k.stepMu.Unlock()
-	for id, a := range k.busy {
-		s.busy[id] = a.running || s.now.Before(a.next)
 	}
 	return s
 }

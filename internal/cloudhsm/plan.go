@@ -56,7 +56,7 @@ func plan(s situation) []step {
 	case types.ClusterStateDeleteInProgress:
 		return s.unlessBusy("", step{action: actDissolve})
 	case types.ClusterStateDeleted:
-		if s.cluster.Kept == nil && s.clock.After(s.cluster.Expires) {
+		if s.cluster.Kept == nil && s.cluster.gone(s.clock) {
 			return s.unlessBusy("", step{action: actForget})
 		}
 		return nil

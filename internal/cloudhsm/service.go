@@ -55,6 +55,9 @@ type Service struct {
 	now       func() time.Time
 	log       *slog.Logger
 
+	// allocation is held, shared, from the allocation of a network interface until its HSM is recorded.
+	allocation sync.RWMutex
+
 	mu      sync.Mutex         // guards what follows
 	run     context.Context    // of Run; nil while it does not run
 	keepers map[string]*keeper // by cluster id

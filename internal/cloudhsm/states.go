@@ -11,8 +11,8 @@ import (
 // transitions of a cluster: from each state, the states it may enter next (API reference, ClusterState, and the user
 // guide's page on cluster states).
 var transitions = map[types.ClusterState][]types.ClusterState{
-	types.ClusterStateCreateInProgress:     {types.ClusterStateUninitialized},
-	types.ClusterStateUninitialized:        {types.ClusterStateInitializeInProgress, types.ClusterStateDeleteInProgress},
+	types.ClusterStateCreateInProgress: {types.ClusterStateUninitialized},
+	types.ClusterStateUninitialized:    {types.ClusterStateInitializeInProgress, types.ClusterStateDeleteInProgress},
 	// An HSM that is lost while it is being initialised leaves nothing behind.
 	types.ClusterStateInitializeInProgress: {types.ClusterStateInitialized, types.ClusterStateUninitialized},
 	types.ClusterStateInitialized:          {types.ClusterStateActive, types.ClusterStateUpdateInProgress, types.ClusterStateDeleteInProgress},
@@ -36,7 +36,7 @@ var serving = []types.ClusterState{types.ClusterStateActive, types.ClusterStateU
 
 // permitted lists, for the operations that depend on it, the cluster's states in which they are accepted.
 var permitted = map[string][]types.ClusterState{
-	"CreateHsm":         append([]types.ClusterState{types.ClusterStateUninitialized, types.ClusterStateInitialized}, serving...),
+	"CreateHsm": append([]types.ClusterState{types.ClusterStateUninitialized, types.ClusterStateInitialized}, serving...),
 	"DeleteHsm": append([]types.ClusterState{types.ClusterStateUninitialized, types.ClusterStateInitializeInProgress,
 		types.ClusterStateInitialized}, serving...),
 	"InitializeCluster": {types.ClusterStateUninitialized},

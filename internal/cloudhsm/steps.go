@@ -135,8 +135,8 @@ func (k *keeper) tell(ctx context.Context, c *Cluster, st step) error {
 			request.Members = append(request.Members, hsmproto.Member{
 				HsmID: h.ID, Node: h.Node, Address: h.EniIP, Hardware: h.Hardware,
 			})
-		} else if h.Node != "" && !k.remaking(h.ID) {
-			if err := k.fleet.Halt(ctx, h.ID); err != nil {
+		} else if h.Node != "" {
+			if err := k.fleet.Halt(ctx, h.ID, h.Node); err != nil {
 				return fmt.Errorf("halting %s, which is fenced: %w", h.ID, err)
 			}
 		}
@@ -145,14 +145,6 @@ func (k *keeper) tell(ctx context.Context, c *Cluster, st step) error {
 		return k.fleet.TakeOver(ctx, st.hsm, request)
 	}
 	return k.fleet.SetMembers(ctx, st.hsm, request)
-}
-
-// remaking reports whether the HSM is being made anew, which begins with its end.
-func (k *keeper) remaking(id string) bool {
-	k.stepMu.Lock()
-	defer k.stepMu.Unlock()
-	a := k.busy[id]
-	return a != nil && a.running
 }
 
 // certify completes the first HSM: it is ACTIVE once its certificates can be read.
