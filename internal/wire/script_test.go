@@ -82,7 +82,7 @@ func (w *world) read(t *testing.T, text string) (*http.Request, string) {
 	return r, body
 }
 
-func (w *world) sign(t *testing.T, r *http.Request, body, service string, options []string) {
+func (w *world) sign(t testing.TB, r *http.Request, body, service string, options []string) {
 	t.Helper()
 	c := aws.Credentials{AccessKeyID: w.key.AccessKeyID, SecretAccessKey: string(w.secret.Expose())}
 	at := *w.now.Load()

@@ -108,6 +108,7 @@ func (j *journal) events() []string {
 type world struct {
 	t        testing.TB
 	url      string
+	handler  http.Handler
 	key      identity.AccessKey
 	secret   secret.Bytes
 	identity *identity.Service
@@ -116,8 +117,14 @@ type world struct {
 	log      lockedBuffer
 }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB) *world { return newWorldWith(t, nil) }
+
+// newWorldWith takes another recorder than the world's journal.
+func newWorldWith(t testing.TB, recorder audit.Recorder) *world {
 	w := &world{t: t}
+	if recorder == nil {
+		recorder = &w.journal
+	}
 	w.setNow(time.Now())
 	w.identity = identity.New(identity.Config{Store: &keys{}, Sealer: newSealer(t), Now: func() time.Time { return *w.now.Load() }})
 	var err error
@@ -126,13 +133,14 @@ func newWorld(t testing.TB) *world {
 	}
 	h, err := wire.New(wire.Config{
 		Services:      []operation.Service{toyKMS(), toyCloudHSM(), w.identity.STS(), toyEC2()},
-		Authenticator: w.identity, Recorder: &w.journal,
+		Authenticator: w.identity, Recorder: recorder,
 		Now: func() time.Time { return *w.now.Load() },
 		Log: slog.New(slog.NewTextHandler(&w.log, nil)),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.handler = h
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
 	w.url = server.URL
