@@ -34,24 +34,21 @@ type Config struct {
 	Default Material
 	// Stores keeps the material of all others; nil where there are no custom key stores.
 	Stores KeyStores
-	// ParsePolicy checks the syntax of a key policy, answering MalformedPolicyDocumentException.
-	ParsePolicy func(document []byte) error
-	Now         func() time.Time
-	Log         *slog.Logger
-	Limits      Limits
+	Now    func() time.Time
+	Log    *slog.Logger
+	Limits Limits
 }
 
 // Service is the KMS API but for the operations on custom key stores.
 type Service struct {
-	snapshots   *snapshots
-	store       Store
-	standard    Material
-	stores      KeyStores
-	now         func() time.Time
-	log         *slog.Logger
-	limits      Limits
-	parsePolicy func([]byte) error
-	wake        chan struct{} // capacity 1: something may have become due
+	snapshots *snapshots
+	store     Store
+	standard  Material
+	stores    KeyStores
+	now       func() time.Time
+	log       *slog.Logger
+	limits    Limits
+	wake      chan struct{} // capacity 1: something may have become due
 }
 
 // New makes a Service. Its background work needs Run.
@@ -60,15 +57,14 @@ func New(c Config) *Service {
 		c.Stores = noStores{}
 	}
 	return &Service{
-		snapshots:   newSnapshots(c.Store),
-		store:       c.Store,
-		standard:    c.Default,
-		stores:      c.Stores,
-		now:         c.Now,
-		log:         c.Log,
-		limits:      c.Limits.withDefaults(),
-		parsePolicy: c.ParsePolicy,
-		wake:        make(chan struct{}, 1),
+		snapshots: newSnapshots(c.Store),
+		store:     c.Store,
+		standard:  c.Default,
+		stores:    c.Stores,
+		now:       c.Now,
+		log:       c.Log,
+		limits:    c.Limits.withDefaults(),
+		wake:      make(chan struct{}, 1),
 	}
 }
 

@@ -47,7 +47,9 @@ func checkTagCount(n, limit int) error {
 	return nil
 }
 
-func compareTags(a, b types.Tag) int { return cmp.Compare(aws.ToString(a.TagKey), aws.ToString(b.TagKey)) }
+func compareTags(a, b types.Tag) int {
+	return cmp.Compare(aws.ToString(a.TagKey), aws.ToString(b.TagKey))
+}
 
 // sortTags returns a copy in the order of keys, in which tags are kept and listed.
 func sortTags(tags []types.Tag) []types.Tag {

@@ -1,0 +1,278 @@
+package kms_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awskms "github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"keyward/internal/audit"
+	"keyward/internal/fault"
+	"keyward/internal/kms"
+)
+
+var openPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:root"},"Action":"kms:*","Resource":"*"}]}`
+
+func TestMetadataOfANewKey(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	made := do[awskms.CreateKeyOutput](w, "CreateKey", &awskms.CreateKeyInput{Description: aws.String("mine")}).KeyMetadata
+	want := &types.KeyMetadata{
+		AWSAccountId: aws.String(home.Account), KeyId: made.KeyId, Arn: aws.String(home.Key(*made.KeyId)), CreationDate: &start,
+		Enabled: true, Description: aws.String("mine"), KeyUsage: "ENCRYPT_DECRYPT", KeyState: "Enabled", Origin: "AWS_KMS",
+		KeyManager: "CUSTOMER", CustomerMasterKeySpec: "SYMMETRIC_DEFAULT", KeySpec: "SYMMETRIC_DEFAULT",
+		EncryptionAlgorithms: []types.EncryptionAlgorithmSpec{"SYMMETRIC_DEFAULT"}, MultiRegion: aws.Bool(false),
+		CurrentKeyMaterialId: made.CurrentKeyMaterialId,
+	}
+	ignore := cmpopts.IgnoreUnexported(types.KeyMetadata{})
+	if diff := cmp.Diff(want, made, ignore); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff(made, w.describe(*made.KeyId), ignore); diff != "" {
+		t.Error("DescribeKey differs from CreateKey:", diff)
+	}
+	if id := *made.CurrentKeyMaterialId; len(id) != 64 || strings.Trim(id, "0123456789abcdef") != "" {
+		t.Errorf("material id %q", id)
+	}
+	stored := w.createStoreKey()
+	if *stored.CustomKeyStoreId != storeID || *stored.CloudHsmClusterId != "cluster-abcdefghijk" || stored.Origin != "AWS_CLOUDHSM" {
+		t.Errorf("%+v", stored)
+	}
+}
+
+func TestCreateKeyRefuses(t *testing.T) {
+	w := newWorld(t, kms.Limits{Keys: 1})
+	many := make([]types.Tag, 51)
+	for i := range many {
+		many[i] = types.Tag{TagKey: aws.String(fmt.Sprint("k", i)), TagValue: aws.String("")}
+	}
+	for name, c := range map[string]struct {
+		in            awskms.CreateKeyInput
+		code, message string
+	}{
+		"two specs": {awskms.CreateKeyInput{KeySpec: "RSA_2048", CustomerMasterKeySpec: "RSA_4096", KeyUsage: "SIGN_VERIFY"}, "ValidationException",
+			"You cannot specify KeySpec and CustomerMasterKeySpec with different values. CustomerMasterKeySpec is deprecated."},
+		"no usage": {awskms.CreateKeyInput{KeySpec: "HMAC_256"}, "ValidationException",
+			"You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys."},
+		"usage":          {awskms.CreateKeyInput{KeyUsage: "SIGN_VERIFY"}, "ValidationException", "KeyUsage SIGN_VERIFY is not compatible with KeySpec SYMMETRIC_DEFAULT"},
+		"no store":       {awskms.CreateKeyInput{Origin: "AWS_CLOUDHSM"}, "ValidationException", "You must specify a CustomKeyStoreId when Origin is AWS_CLOUDHSM."},
+		"needless store": {awskms.CreateKeyInput{CustomKeyStoreId: aws.String(storeID)}, "ValidationException", "You cannot specify a CustomKeyStoreId when Origin is AWS_KMS."},
+		"xks key":        {awskms.CreateKeyInput{XksKeyId: aws.String("x")}, "ValidationException", "You cannot specify an XksKeyId when Origin is AWS_KMS."},
+		"unknown store": {awskms.CreateKeyInput{Origin: "AWS_CLOUDHSM", CustomKeyStoreId: aws.String("cks-00000000000000000")},
+			"CustomKeyStoreNotFoundException", "not found"},
+		"asymmetric": {awskms.CreateKeyInput{KeySpec: "RSA_2048", KeyUsage: "SIGN_VERIFY"}, "UnsupportedOperationException", "KeySpec RSA_2048 is not supported."},
+		"asymmetric in a store": {awskms.CreateKeyInput{KeySpec: "RSA_2048", KeyUsage: "SIGN_VERIFY", Origin: "AWS_CLOUDHSM", CustomKeyStoreId: aws.String(storeID)},
+			"UnsupportedOperationException", "KeySpec RSA_2048 is not supported."},
+		"multi-Region": {awskms.CreateKeyInput{MultiRegion: aws.Bool(true)}, "UnsupportedOperationException", "Multi-Region keys are not supported."},
+		"external":     {awskms.CreateKeyInput{Origin: "EXTERNAL"}, "UnsupportedOperationException", "Origin EXTERNAL is not supported."},
+		"reserved tag": {awskms.CreateKeyInput{Tags: []types.Tag{{TagKey: aws.String("AWS:x")}}}, "TagException", "aws: prefixed tag key names are not allowed for external use."},
+		"tag twice": {awskms.CreateKeyInput{Tags: []types.Tag{{TagKey: aws.String("x")}, {TagKey: aws.String("x")}}}, "TagException",
+			"Duplicate tag keys found. Please note that Tag keys are case sensitive."},
+		"tags": {awskms.CreateKeyInput{Tags: many}, "LimitExceededException", "A KMS key can have at most 50 tags."},
+	} {
+		t.Run(name, func(t *testing.T) { w.refused("CreateKey", &c.in, c.code, c.message) })
+	}
+	w.stores.connect(false)
+	w.refused("CreateKey", &awskms.CreateKeyInput{Origin: "AWS_CLOUDHSM", CustomKeyStoreId: aws.String(storeID)}, "CustomKeyStoreInvalidStateException", "not connected")
+	w.stores.connect(true)
+	w.createKey()
+	w.refused("CreateKey", &awskms.CreateKeyInput{Origin: "AWS_CLOUDHSM", CustomKeyStoreId: aws.String(storeID)}, "LimitExceededException",
+		"The account has reached its limit of 1 KMS keys in this Region.")
+	if n := w.stores.count(); n != 0 {
+		t.Errorf("%d keys were left in the cluster by a refused call", n)
+	}
+}
+
+func TestListKeysPagesThroughAll(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	var want, got []string
+	for range 7 {
+		want = append(want, *w.createKey().Arn)
+	}
+	var marker *string
+	for pages := 1; ; pages++ {
+		out := do[awskms.ListKeysOutput](w, "ListKeys", &awskms.ListKeysInput{Limit: aws.Int32(3), Marker: marker})
+		for _, k := range out.Keys {
+			if home.Key(*k.KeyId) != *k.KeyArn {
+				t.Errorf("%s is not the id of %s", *k.KeyId, *k.KeyArn)
+			}
+			got = append(got, *k.KeyArn)
+		}
+		if out.Truncated != (out.NextMarker != nil) || out.Truncated != (pages < 3) {
+			t.Fatalf("page %d: truncated %v, marker %v", pages, out.Truncated, out.NextMarker)
+		}
+		if marker = out.NextMarker; marker == nil {
+			break
+		}
+		w.refused("ListAliases", &awskms.ListAliasesInput{Marker: marker}, "InvalidMarkerException", // another listing's
+			"The request was rejected because the marker that specifies where pagination should next begin is not valid.")
+	}
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	empty := w.call("ListKeys")
+	empty.Scope.Region = "eu-west-1"
+	out, err := w.invoke(empty, "ListKeys", &awskms.ListKeysInput{})
+	if keys := out.(*awskms.ListKeysOutput).Keys; err != nil || keys == nil || len(keys) != 0 {
+		t.Errorf("another Region has %v, %v; want an empty list that is not nil", keys, err)
+	}
+}
+
+func TestLimitsAboveTheEffectiveMaximum(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	id := w.createKey().KeyId
+	const text = "1 validation error detected: Value '%d' at 'limit' failed to satisfy constraint: Member must have value less than or equal to %d"
+	w.refused("ListAliases", &awskms.ListAliasesInput{Limit: aws.Int32(101)}, "ValidationException", fmt.Sprintf(text, 101, 100))
+	w.refused("ListResourceTags", &awskms.ListResourceTagsInput{KeyId: id, Limit: aws.Int32(51)}, "ValidationException", fmt.Sprintf(text, 51, 50))
+	for _, marker := range []string{"", "!", "AAAA"} {
+		_, err := w.invoke(w.call("ListKeys"), "ListKeys", &awskms.ListKeysInput{Marker: &marker})
+		if !fault.Is(err, "InvalidMarkerException") {
+			t.Errorf("marker %q: %v", marker, err)
+		}
+	}
+}
+
+func TestDescription(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	id := *w.createKey().KeyId
+	for _, text := range []string{"new", ""} {
+		w.must("UpdateKeyDescription", &awskms.UpdateKeyDescriptionInput{KeyId: &id, Description: &text})
+		if got := *w.describe(id).Description; got != text {
+			t.Errorf("%q, want %q", got, text)
+		}
+	}
+}
+
+func TestScheduledDeletion(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	k := w.createKey()
+	blob := w.encrypt(*k.KeyId, "x", nil)
+	w.must("CreateAlias", &awskms.CreateAliasInput{AliasName: aws.String("alias/a"), TargetKeyId: k.KeyId})
+	for days, rule := range map[int32]string{6: "greater than or equal to 7", 31: "less than or equal to 30"} {
+		w.refused("ScheduleKeyDeletion", &awskms.ScheduleKeyDeletionInput{KeyId: k.KeyId, PendingWindowInDays: &days}, "ValidationException",
+			fmt.Sprintf("1 validation error detected: Value '%d' at 'pendingWindowInDays' failed to satisfy constraint: Member must have value %s", days, rule))
+	}
+	out := do[awskms.ScheduleKeyDeletionOutput](w, "ScheduleKeyDeletion", &awskms.ScheduleKeyDeletionInput{KeyId: k.KeyId, PendingWindowInDays: aws.Int32(7)})
+	due := start.AddDate(0, 0, 7)
+	if *out.KeyId != *k.Arn || !out.DeletionDate.Equal(due) || out.KeyState != "PendingDeletion" || *out.PendingWindowInDays != 7 {
+		t.Errorf("%+v", out)
+	}
+	if m := w.describe(*k.KeyId); !m.DeletionDate.Equal(due) || m.Enabled {
+		t.Errorf("%+v", m)
+	}
+	w.advance(7*24*time.Hour - time.Millisecond)
+	w.deleteDue()
+	if got := w.describe("alias/a").KeyState; got != "PendingDeletion" {
+		t.Errorf("before its time: %s", got)
+	}
+	w.advance(time.Millisecond)
+	w.deleteDue()
+	w.refused("DescribeKey", &awskms.DescribeKeyInput{KeyId: k.KeyId}, "NotFoundException", "Key '"+*k.Arn+"' does not exist")
+	w.refused("DescribeKey", &awskms.DescribeKeyInput{KeyId: aws.String("alias/a")}, "NotFoundException", "Alias "+home.Alias("alias/a")+" is not found.")
+	w.refused("Decrypt", &awskms.DecryptInput{CiphertextBlob: blob}, "InvalidCiphertextException", "")
+	events := w.events("DeleteKey")
+	if len(events) != 1 || !strings.Contains(events[0], `"responseElements":{"keyId":"`+*k.Arn+`"}`) || !strings.Contains(events[0], `"AWS Internal"`) {
+		t.Errorf("events %q", events)
+	}
+}
+
+func (w *world) deleteDue() {
+	w.Helper()
+	if err := w.service.DeleteDue(context.Background()); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func TestCancelledDeletion(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	id := *w.createKey().KeyId
+	w.must("ScheduleKeyDeletion", &awskms.ScheduleKeyDeletionInput{KeyId: &id})
+	out := do[awskms.CancelKeyDeletionOutput](w, "CancelKeyDeletion", &awskms.CancelKeyDeletionInput{KeyId: &id})
+	if *out.KeyId != home.Key(id) {
+		t.Error(*out.KeyId)
+	}
+	w.advance(40 * 24 * time.Hour)
+	w.deleteDue()
+	if m := w.describe(id); m.KeyState != "Disabled" || m.DeletionDate != nil {
+		t.Errorf("%+v", m)
+	}
+}
+
+func TestDeletionInAKeyStoreTellsWhatBecameOfTheMaterial(t *testing.T) {
+	for name, c := range map[string]struct {
+		failure error
+		status  string
+		left    int
+	}{"discarded": {nil, "SUCCESS", 0}, "unreachable": {errors.New("unreachable"), "FAILURE", 1}} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, kms.Limits{})
+			w.stores.failDiscard = c.failure
+			k := w.createStoreKey()
+			w.must("ScheduleKeyDeletion", &awskms.ScheduleKeyDeletionInput{KeyId: k.KeyId})
+			w.advance(31 * 24 * time.Hour)
+			w.deleteDue()
+			w.deleteDue() // does not try again
+			w.refused("DescribeKey", &awskms.DescribeKeyInput{KeyId: k.KeyId}, "NotFoundException", "Key '"+*k.Arn+"' does not exist")
+			if n := w.stores.count(); n != c.left {
+				t.Errorf("%d keys in the cluster, want %d", n, c.left)
+			}
+			events := w.events("DeleteKey")
+			want := `"additionalEventData":{"customKeyStoreId":"` + storeID + `","clusterId":"cluster-abcdefghijk",` +
+				`"backingKeys":"[{\"backingKeyId\":\"00000000000000000000000000000001\"}]",` +
+				`"backingKeysDeletionStatus":"[{\"backingKeyId\":\"00000000000000000000000000000001\",\"deletionStatus\":\"` + c.status + `\"}]"}`
+			if len(events) != 1 || !strings.Contains(events[0], want) {
+				t.Errorf("events %q", events)
+			}
+		})
+	}
+}
+
+func TestRunDeletesWhenWoken(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	k := w.createKey()
+	w.must("ScheduleKeyDeletion", &awskms.ScheduleKeyDeletionInput{KeyId: k.KeyId})
+	ctx, cancel := context.WithCancel(t.Context())
+	gone := make(chan struct{})
+	deletions := &watchedStore{Store: w.store, deleted: gone}
+	w.store = deletions
+	w.restart(kms.Limits{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		w.service.Run(ctx)
+	}()
+	w.advance(31 * 24 * time.Hour)
+	w.service.Wake()
+	select {
+	case <-gone:
+	case <-time.After(10 * time.Second):
+		t.Error("nothing was deleted")
+	}
+	cancel()
+	<-ended
+}
+
+// watchedStore tells of the first deletion of a key that was committed.
+type watchedStore struct {
+	kms.Store
+	once    sync.Once
+	deleted chan struct{}
+}
+
+func (s *watchedStore) Change(ctx context.Context, event *audit.Event, fn func(kms.Tx) error) error {
+	err := s.Store.Change(ctx, event, fn)
+	if err == nil && event != nil && event.Name == "DeleteKey" {
+		s.once.Do(func() { close(s.deleted) })
+	}
+	return err
+}

@@ -1,0 +1,188 @@
+package kms_test
+
+import (
+	"encoding/csv"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awskms "github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+
+	"keyward/internal/kms"
+)
+
+// prepared is a key in a state, with an alias and a ciphertext from before.
+type prepared struct {
+	*types.KeyMetadata
+	alias string
+	blob  []byte
+}
+
+// prepare makes a key and brings it to a state by the operations that lead there.
+func (w *world) prepare(state, origin string) prepared {
+	w.Helper()
+	w.stores.connect(true)
+	var k prepared
+	if origin == "AWS_CLOUDHSM" {
+		k.KeyMetadata = w.createStoreKey()
+	} else {
+		k.KeyMetadata = w.createKey()
+	}
+	k.alias = "alias/" + *k.KeyId
+	w.must("CreateAlias", &awskms.CreateAliasInput{AliasName: &k.alias, TargetKeyId: k.KeyId})
+	w.must("TagResource", &awskms.TagResourceInput{KeyId: k.KeyId, Tags: []types.Tag{{TagKey: aws.String("a"), TagValue: aws.String("b")}}})
+	k.blob = w.encrypt(*k.KeyId, "before", nil)
+	switch state {
+	case "Disabled":
+		w.must("DisableKey", &awskms.DisableKeyInput{KeyId: k.KeyId})
+	case "PendingDeletion":
+		w.must("ScheduleKeyDeletion", &awskms.ScheduleKeyDeletionInput{KeyId: k.KeyId})
+	case "Unavailable":
+		w.stores.connect(false)
+	}
+	if got := string(w.describe(*k.KeyId).KeyState); got != state {
+		w.Fatalf("prepared a key in state %s, want %s", got, state)
+	}
+	return k
+}
+
+// attempt is a valid request of each operation for a prepared key.
+var attempt = map[string]func(w *world, k prepared) any{
+	"CancelKeyDeletion": func(_ *world, k prepared) any { return &awskms.CancelKeyDeletionInput{KeyId: k.KeyId} },
+	"CreateAlias": func(_ *world, k prepared) any {
+		return &awskms.CreateAliasInput{AliasName: aws.String(k.alias + "-2"), TargetKeyId: k.KeyId}
+	},
+	"Decrypt":      func(_ *world, k prepared) any { return &awskms.DecryptInput{CiphertextBlob: k.blob} },
+	"DeleteAlias":  func(_ *world, k prepared) any { return &awskms.DeleteAliasInput{AliasName: &k.alias} },
+	"DescribeKey":  func(_ *world, k prepared) any { return &awskms.DescribeKeyInput{KeyId: &k.alias} },
+	"DisableKey":   func(_ *world, k prepared) any { return &awskms.DisableKeyInput{KeyId: k.KeyId} },
+	"EnableKey":    func(_ *world, k prepared) any { return &awskms.EnableKeyInput{KeyId: k.KeyId} },
+	"Encrypt":      func(_ *world, k prepared) any { return &awskms.EncryptInput{KeyId: k.KeyId, Plaintext: []byte("x")} },
+	"GetKeyPolicy": func(_ *world, k prepared) any { return &awskms.GetKeyPolicyInput{KeyId: k.KeyId} },
+	"GenerateDataKey": func(_ *world, k prepared) any {
+		return &awskms.GenerateDataKeyInput{KeyId: k.KeyId, KeySpec: types.DataKeySpecAes256}
+	},
+	"GenerateDataKeyWithoutPlaintext": func(_ *world, k prepared) any {
+		return &awskms.GenerateDataKeyWithoutPlaintextInput{KeyId: k.KeyId, KeySpec: types.DataKeySpecAes256}
+	},
+	"ListAliases":      func(_ *world, k prepared) any { return &awskms.ListAliasesInput{KeyId: k.KeyId} },
+	"ListKeyPolicies":  func(_ *world, k prepared) any { return &awskms.ListKeyPoliciesInput{KeyId: k.KeyId} },
+	"ListResourceTags": func(_ *world, k prepared) any { return &awskms.ListResourceTagsInput{KeyId: k.KeyId} },
+	"PutKeyPolicy":     func(_ *world, k prepared) any { return &awskms.PutKeyPolicyInput{KeyId: k.KeyId, Policy: &openPolicy} },
+	"ReEncrypt": func(_ *world, k prepared) any {
+		return &awskms.ReEncryptInput{CiphertextBlob: k.blob, DestinationKeyId: k.KeyId}
+	},
+	"ScheduleKeyDeletion": func(_ *world, k prepared) any { return &awskms.ScheduleKeyDeletionInput{KeyId: k.KeyId} },
+	"TagResource": func(_ *world, k prepared) any {
+		return &awskms.TagResourceInput{KeyId: k.KeyId, Tags: []types.Tag{{TagKey: aws.String("c"), TagValue: aws.String("d")}}}
+	},
+	"UntagResource": func(_ *world, k prepared) any {
+		return &awskms.UntagResourceInput{KeyId: k.KeyId, TagKeys: []string{"a"}}
+	},
+	"UpdateAlias": func(w *world, k prepared) any { // the prepared key is the new target
+		other := w.createKey()
+		name := "alias/to-" + *k.KeyId
+		w.must("CreateAlias", &awskms.CreateAliasInput{AliasName: &name, TargetKeyId: other.KeyId})
+		return &awskms.UpdateAliasInput{AliasName: &name, TargetKeyId: k.KeyId}
+	},
+	"UpdateKeyDescription": func(_ *world, k prepared) any {
+		return &awskms.UpdateKeyDescriptionInput{KeyId: k.KeyId, Description: aws.String("new")}
+	},
+}
+
+// origins in which keys of this service reach a state.
+var origins = map[string][]string{
+	"Enabled":         {"AWS_KMS", "AWS_CLOUDHSM"},
+	"Disabled":        {"AWS_KMS", "AWS_CLOUDHSM"},
+	"PendingDeletion": {"AWS_KMS", "AWS_CLOUDHSM"},
+	"Unavailable":     {"AWS_CLOUDHSM"},
+}
+
+// TestEveryRowOfTheStateTable plays each row of key-states.csv that concerns this service's operations and states that
+// its keys can reach.
+func TestEveryRowOfTheStateTable(t *testing.T) {
+	file, err := os.Open("key-states.csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	rows, err := csv.NewReader(file).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, kms.Limits{})
+	played := map[string]bool{}
+	for _, row := range rows[1:] {
+		operation, state, result, code, message := row[0], row[1], row[2], row[3], row[4]
+		request, ok := attempt[operation]
+		if !ok || row[5] != "*" {
+			continue
+		}
+		for _, origin := range origins[state] {
+			t.Run(operation+"/"+state+"/"+origin, func(t *testing.T) {
+				w := &world{TB: t, service: w.service, store: w.store, db: w.db, stores: w.stores, root: w.root, rows: w.rows, now: w.now}
+				k := w.prepare(state, origin)
+				in := request(w, k)
+				played[operation] = true
+				if result == "succeed" {
+					w.must(operation, in)
+					return
+				}
+				message, _, _ := strings.Cut(message, " (")
+				w.refused(operation, in, code, strings.Replace(message, "<key ARN>", *k.Arn, 1))
+			})
+		}
+	}
+	for operation := range attempt {
+		if !played[operation] {
+			t.Errorf("the table has no row for %s", operation)
+		}
+	}
+	for name := range w.rows {
+		switch name {
+		case "CreateKey", "ListKeys", "GenerateRandom": // do not depend on a key's state
+		default:
+			if attempt[name] == nil {
+				t.Errorf("%s is not played", name)
+			}
+		}
+	}
+}
+
+func TestReEncryptChecksBothKeysSourceFirst(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	good, bad := w.prepare("Enabled", "AWS_KMS"), w.prepare("Disabled", "AWS_KMS")
+	w.refused("ReEncrypt", &awskms.ReEncryptInput{CiphertextBlob: bad.blob, DestinationKeyId: good.KeyId}, "DisabledException", *bad.Arn+" is disabled.")
+	w.refused("ReEncrypt", &awskms.ReEncryptInput{CiphertextBlob: good.blob, DestinationKeyId: bad.KeyId}, "DisabledException", *bad.Arn+" is disabled.")
+}
+
+func TestUnavailableKeepsWhatIsUnderneath(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	id := *w.createStoreKey().KeyId
+	w.stores.connect(false)
+	reads := func(want types.KeyState, enabled bool) {
+		t.Helper()
+		if m := w.describe(id); m.KeyState != want || m.Enabled != enabled {
+			t.Errorf("state %s, enabled %v; want %s, %v", m.KeyState, m.Enabled, want, enabled)
+		}
+	}
+	reads(types.KeyStateUnavailable, false)
+	w.must("DisableKey", &awskms.DisableKeyInput{KeyId: &id})
+	reads(types.KeyStateUnavailable, false)
+	w.stores.connect(true)
+	reads(types.KeyStateDisabled, false)
+	w.stores.connect(false)
+	w.must("EnableKey", &awskms.EnableKeyInput{KeyId: &id})
+	w.stores.connect(true)
+	reads(types.KeyStateEnabled, true)
+
+	w.must("ScheduleKeyDeletion", &awskms.ScheduleKeyDeletionInput{KeyId: &id})
+	w.stores.connect(false)
+	reads(types.KeyStatePendingDeletion, false)
+	w.must("CancelKeyDeletion", &awskms.CancelKeyDeletionInput{KeyId: &id})
+	reads(types.KeyStateUnavailable, false)
+	w.stores.connect(true)
+	reads(types.KeyStateDisabled, false)
+}
