@@ -6,16 +6,23 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/peterh/liner"
+	"golang.org/x/term"
 )
 
-const prompt = "aws-cloudhsm > "
+const (
+	prompt = "aws-cloudhsm > "
+	// minWidth of a terminal, in columns, leaves room to edit behind the longest prompt (user, cluster id).
+	minWidth = 72
+)
 
 // errTooLong: continued lines add up.
 var errTooLong = errors.New("the command is too long")
 
 // interact is the shell: a line, an answer, until `quit` or the end of input. It exits 0.
 func (s *session) interact(ctx context.Context) int {
-	if s.env.Stdin == os.Stdin && s.env.Stdout == os.Stdout && s.env.IsTerminal(os.Stdin) && s.env.IsTerminal(os.Stdout) {
+	if s.editable() {
 		s.line = newLineEditor()
 		defer s.line.close()
 	}
@@ -26,21 +33,28 @@ func (s *session) interact(ctx context.Context) int {
 			return exitSuccess
 		case errors.Is(err, errPromptAborted):
 			continue
-		case err != nil:
+		case errors.Is(err, errTooLong):
 			_ = s.env.usage(err)
-			if s.line != nil && !errors.Is(err, errTooLong) {
-				return exitFailure // the terminal is gone
-			}
-			if errors.Is(err, errLineTooLong) {
-				return exitFailure // where the next line begins is not known
-			}
 			continue
+		case err != nil: // there is nothing more to read, or it is not known where the next line begins
+			_ = s.env.usage(err)
+			return exitFailure
 		}
 		if quit := s.obey(ctx, command); quit {
 			return exitSuccess
 		}
 	}
 	return exitFailure
+}
+
+// editable reports whether lines can be edited: on this process's own terminal, which is all that liner knows, if it
+// understands control sequences and has a width. Other terminals get plain lines.
+func (s *session) editable() bool {
+	if s.env.Stdin != os.Stdin || s.env.Stdout != os.Stdout || !s.env.IsTerminal(os.Stdin) || !s.env.IsTerminal(os.Stdout) {
+		return false
+	}
+	width, _, err := term.GetSize(int(os.Stdout.Fd()))
+	return err == nil && width >= minWidth && liner.TerminalSupported()
 }
 
 // readCommand joins lines that end in a backslash.

@@ -173,6 +173,12 @@ func (c *Cluster) Activate(users ...string) {
 	c.must(client.Close())
 }
 
+// Stranger is the identity of a server that no customer's CA knows.
+func Stranger(t testing.TB) tls.Certificate {
+	t.Helper()
+	return newAuthority(t, "another CA").identity(t, "stranger")
+}
+
 // Admin are the credentials of user admin after Activate.
 func Admin() hsmclient.Credentials {
 	return hsmclient.Credentials{User: "admin", Role: hsmproto.RoleAdmin, Password: secret.FromString(AdminPassword)}
