@@ -29,8 +29,13 @@ func openDevice(c *hsmproto.BootConfig, r roots, boot *dialogue) (*vault, error)
 	case err != nil:
 		return nil, err
 	}
-	if d := v.get(); d.HsmID != c.HsmID || d.ClusterID != c.ClusterID || d.Node != c.Node {
+	d := v.get()
+	if d.ClusterID != c.ClusterID || d.Node != c.Node {
 		return nil, errOtherDevice
+	}
+	if d.HsmID != c.HsmID {
+		// The cluster's last HSM was deleted and the folder kept: a new HSM carries on as the same node.
+		return v, v.update(func(d *device) error { d.HsmID = c.HsmID; return nil })
 	}
 	return v, nil
 }
