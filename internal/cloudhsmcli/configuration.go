@@ -23,7 +23,7 @@ type Configuration struct {
 	// DisableKeyAvailabilityCheck allows keys that are on one HSM only.
 	DisableKeyAvailabilityCheck bool `json:"disableKeyAvailabilityCheck,omitempty"`
 	// TrustAnchor is the customer's CA in PEM. It lies in a file of its own beside the rest.
-	TrustAnchor []byte `json:"-"`
+	TrustAnchor string `json:"-"`
 }
 
 var clusterIDs = regexp.MustCompile(`^cluster-[2-7a-zA-Z]{11,16}$`)
@@ -67,7 +67,7 @@ func SaveConfiguration(dir string, c Configuration) error {
 		return fmt.Errorf("making the folder of configurations: %w", err)
 	}
 	path := filepath.Join(dir, c.ClusterID)
-	if err := durable.WriteFile(path+anchorSuffix, c.TrustAnchor); err != nil {
+	if err := durable.WriteFile(path+anchorSuffix, []byte(c.TrustAnchor)); err != nil {
 		return err
 	}
 	return durable.WriteFile(path+configurationSuffix, append(encoded, '\n'))
@@ -88,7 +88,8 @@ func loadConfiguration(dir, clusterID string) (Configuration, error) {
 		return Configuration{}, fmt.Errorf("reading the configuration of %s: %w", clusterID, err)
 	}
 	c.ClusterID = clusterID
-	c.TrustAnchor, err = readSmall(path + anchorSuffix)
+	anchor, err := readSmall(path + anchorSuffix)
+	c.TrustAnchor = string(anchor)
 	return c, err
 }
 

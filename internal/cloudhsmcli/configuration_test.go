@@ -28,7 +28,7 @@ const (
 )
 
 // anchor makes a CA certificate.
-func anchor(t *testing.T) []byte {
+func anchor(t *testing.T) string {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -39,7 +39,7 @@ func anchor(t *testing.T) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
 func TestConfigurationIsKept(t *testing.T) {
@@ -79,7 +79,7 @@ func TestConfigurationIsChecked(t *testing.T) {
 		"a path as id":     {ClusterID: "../cluster-aaaaaaaaaaa", TrustAnchor: anchor(t)},
 		"no id":            {TrustAnchor: anchor(t)},
 		"no trust anchor":  {ClusterID: clusterA},
-		"a broken anchor":  {ClusterID: clusterA, TrustAnchor: []byte("-----BEGIN CERTIFICATE-----")},
+		"a broken anchor":  {ClusterID: clusterA, TrustAnchor: "-----BEGIN CERTIFICATE-----"},
 		"digits not in id": {ClusterID: "cluster-11111111111", TrustAnchor: anchor(t)},
 	} {
 		dir := t.TempDir()

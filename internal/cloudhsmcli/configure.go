@@ -28,7 +28,7 @@ func (c *configureCommand) run(_ context.Context, s *session) (any, error) {
 		return nil, err
 	}
 	c.apply(&t.Configuration)
-	if len(t.TrustAnchor) == 0 {
+	if t.TrustAnchor == "" {
 		return nil, failure("Which CA signed the cluster certificate: give --hsm-ca-cert FILE")
 	}
 	if err := SaveConfiguration(dir, t.Configuration); err != nil {

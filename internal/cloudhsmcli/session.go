@@ -71,7 +71,7 @@ func (s *session) connect(ctx context.Context) error {
 func (s *session) dial(ctx context.Context, addresses []string) (*hsmclient.Cluster, error) {
 	cluster, err := hsmclient.New(hsmclient.Config{
 		Addresses:   func(context.Context) ([]string, error) { return addresses, nil },
-		TrustAnchor: s.target.TrustAnchor,
+		TrustAnchor: []byte(s.target.TrustAnchor),
 		Refresh:     -1,
 		Now:         s.env.Now,
 	})

@@ -38,7 +38,7 @@ func (s *session) resolve(ctx context.Context) (*target, error) {
 	if err := t.override(s.options); err != nil {
 		return nil, err
 	}
-	if len(t.TrustAnchor) == 0 {
+	if t.TrustAnchor == "" {
 		return nil, failure("No CA certificate is configured for the cluster: give --hsm-ca-cert FILE, or run configure")
 	}
 	return t, nil
@@ -83,7 +83,7 @@ func (t *target) override(options globals) error {
 	if err != nil {
 		return failf("The CA certificate cannot be read: %v", err)
 	}
-	t.TrustAnchor = anchor
+	t.TrustAnchor = string(anchor)
 	return nil
 }
 
@@ -96,10 +96,10 @@ func (t *target) addresses(ctx context.Context) ([]string, error) {
 }
 
 // checkAnchor refuses what could never verify an HSM.
-func checkAnchor(anchor []byte) error {
+func checkAnchor(anchor string) error {
 	_, err := hsmclient.New(hsmclient.Config{
 		Addresses:   func(context.Context) ([]string, error) { return nil, nil },
-		TrustAnchor: anchor,
+		TrustAnchor: []byte(anchor),
 	})
 	if err != nil {
 		return failf("The CA certificate cannot be used: %v", err)

@@ -50,19 +50,26 @@ func (c *Cluster) call(ctx context.Context, need access, op hsmproto.Op, in, out
 // callOnce makes a request on the first connection and does not repeat it. An error with ErrAmbiguous means that it
 // may have been carried out.
 func (c *Cluster) callOnce(ctx context.Context, need access, op hsmproto.Op, in, out any) error {
+	_, err := c.callNth(ctx, 0, need, op, in, out)
+	return err
+}
+
+// callNth is callOnce on the nth connection, counted round and round; it also tells how many there were.
+func (c *Cluster) callNth(ctx context.Context, n int, need access, op hsmproto.Op, in, out any) (of int, err error) {
 	if err := c.enter(); err != nil {
-		return err
+		return 0, err
 	}
 	defer c.leave()
-	l, err := c.awaitLink(ctx, need)
+	links, err := c.awaitLinks(ctx, need)
 	if err != nil {
-		return err
+		return 0, err
 	}
+	l := links[n%len(links)]
 	err = l.conn.Call(ctx, op, in, out)
 	if need == session && errors.Is(err, ErrNotLoggedIn) {
 		c.expire(l)
 	}
-	return settle(err)
+	return len(links), settle(err)
 }
 
 // enter takes one of the client's sessions; there is no queue for them (hsm.md section 3).
@@ -137,19 +144,6 @@ func (c *Cluster) await(ctx context.Context, v *view, need access, waited *patie
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", ErrUnreachable, ctx.Err())
 	}
-}
-
-// awaitLink gives the first live connection.
-func (c *Cluster) awaitLink(ctx context.Context, need access) (*link, error) {
-	links, err := c.awaitLinks(ctx, need)
-	if err != nil {
-		return nil, err
-	}
-	return links[0], nil
-}
-
-func (c *Cluster) awaitConnected(ctx context.Context) ([]*link, error) {
-	return c.awaitLinks(ctx, anyone)
 }
 
 // awaitLinks gives all live connections, at least one, in the order of their addresses.

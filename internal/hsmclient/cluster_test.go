@@ -301,6 +301,35 @@ func TestUnavailableGenerateKeyIsAmbiguous(t *testing.T) {
 	}
 }
 
+// An HSM that cannot agree with the others does not keep a key from being made.
+func TestGenerateKeyElsewhere(t *testing.T) {
+	fake, hsms := newFakeCluster(t, 3)
+	client := fake.connected(t, nil, hsms...)
+	fake.decide(func(h *fakeHsm, op hsmproto.Op) fate {
+		if h != hsms[2] && op == hsmproto.OpGenerateKey {
+			return unavailing
+		}
+		return serve
+	})
+	_, err := client.GenerateKey(t.Context(), hsmproto.GenerateKeyRequest{Label: "l", ID: []byte{7}, Length: 32})
+	must(t, err)
+}
+
+func TestInfoLeavesOutWhoHasNotJoined(t *testing.T) {
+	fake, hsms := newFakeCluster(t, 2)
+	client := fake.connected(t, nil, hsms...)
+	fake.decide(func(h *fakeHsm, op hsmproto.Op) fate {
+		if h == hsms[0] && op == hsmproto.OpInfo {
+			return unavailing
+		}
+		return serve
+	})
+	infos, err := client.Info(t.Context())
+	if err != nil || len(infos) != 1 || infos[0].HsmID != hsms[1].address {
+		t.Errorf("%+v, %v", infos, err)
+	}
+}
+
 func TestLostReplyOfDeleteKey(t *testing.T) {
 	fake, hsms := newFakeCluster(t, 2)
 	client := fake.connected(t, nil, hsms...)

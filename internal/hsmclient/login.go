@@ -78,7 +78,7 @@ func (c *Cluster) Login(ctx context.Context, credentials Credentials) (hsmproto.
 	}
 	defer release()
 	c.endLogin(ctx)
-	links, err := c.awaitConnected(ctx)
+	links, err := c.awaitLinks(ctx, anyone)
 	if err != nil {
 		return hsmproto.LoginReply{}, err
 	}
@@ -260,12 +260,13 @@ func (c *Cluster) noteLogin(m *member, l *link, err error) (again bool) {
 	if m.link != l || c.login == nil {
 		return false
 	}
+	news := err != nil && (m.loginErr == nil || m.loginErr.Error() != err.Error())
 	m.loginErr, m.loggedIn = err, err == nil
 	if errors.Is(err, errIncorrect) {
 		c.login.refused = err
 	}
 	c.publishLocked()
-	if err != nil {
+	if news {
 		c.cfg.Log.Warn("logging in again on an HSM failed", "address", m.address, "user", c.login.User, "error", err)
 	}
 	return err != nil && !errors.Is(err, errLocked) && c.login.refused == nil

@@ -13,7 +13,7 @@ import (
 // Info identifies each connected HSM, in the order of their addresses. HSMs lost while asking, and those that have not
 // joined their cluster yet, are left out.
 func (c *Cluster) Info(ctx context.Context) ([]hsmproto.InfoReply, error) {
-	links, err := c.awaitConnected(ctx)
+	links, err := c.awaitLinks(ctx, anyone)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func (c *Cluster) DeleteUser(ctx context.Context, user string, role hsmproto.Rol
 // Login says which; existing sessions go on.
 func (c *Cluster) ChangePassword(ctx context.Context, user string, role hsmproto.Role, password secret.Bytes) (hsmproto.UserReply, error) {
 	// Waiting for a session comes first: none could come about while this holds the right to log in.
-	if _, err := c.awaitLink(ctx, session); err != nil {
+	if _, err := c.awaitLinks(ctx, session); err != nil {
 		return hsmproto.UserReply{}, err
 	}
 	release, err := c.acquire(ctx)
@@ -101,35 +101,37 @@ func (c *Cluster) changeUser(ctx context.Context, op hsmproto.Op, user string, r
 	return reply, err
 }
 
-// GenerateKey makes a token key on all HSMs. With an id in the request, a reply that was lost does no harm: the id is
-// looked up on another HSM before the request is repeated. Without one the error is then ErrAmbiguous.
+// GenerateKey makes a token key on all HSMs. With an id in the request, an outcome that is not known does no harm: the
+// id is looked up before the request is repeated on another HSM. Without one the error is then ErrAmbiguous.
 //
 // Refusals: NOT_LOGGED_IN, PERMISSION, KEY_ID_EXISTS, KEY_ATTRIBUTE, KEY_AVAILABILITY, CAPACITY, BAD_REQUEST,
 // UNAVAILABLE (with ErrAmbiguous: the key may yet appear under its id).
 func (c *Cluster) GenerateKey(ctx context.Context, request hsmproto.GenerateKeyRequest) (hsmproto.Key, error) {
-	var unsure error
-	for range MaxHsms + 1 {
+	var unsure error // why the outcome of an earlier attempt is not known
+	for attempt := range MaxHsms {
 		var reply hsmproto.GenerateKeyReply
-		err := c.callOnce(ctx, session, hsmproto.OpGenerateKey, &request, &reply)
+		hsms, err := c.callNth(ctx, attempt, session, hsmproto.OpGenerateKey, &request, &reply)
 		switch {
 		case err == nil:
 			return reply.Key, nil
-		case unsure != nil && errors.Is(err, errKeyExists): // the first request was carried out in the end
-			return c.findGenerated(ctx, request)
-		case !errors.Is(err, ErrAmbiguous) && unsure != nil:
-			return hsmproto.Key{}, fmt.Errorf("%w (after: %w)", err, unsure)
-		case !errors.Is(err, ErrAmbiguous):
+		case errors.Is(err, ErrAmbiguous):
+			unsure = err
+		case unsure == nil:
 			return hsmproto.Key{}, err
+		case errors.Is(err, errKeyExists): // an earlier attempt was carried out in the end
+			return c.findGenerated(ctx, request)
+		default:
+			return hsmproto.Key{}, fmt.Errorf("%w (after: %w)", err, unsure)
 		}
-		unsure = err
-		if len(request.ID) == 0 || ctx.Err() != nil {
+		if len(request.ID) == 0 {
 			break
 		}
 		key, err := c.findGenerated(ctx, request)
 		if err == nil {
 			return key, nil
 		}
-		if !errors.Is(err, errKeyNotFound) || !lost(unsure) {
+		elsewhere := lost(unsure) || attempt+1 < hsms
+		if !errors.Is(err, errKeyNotFound) || !elsewhere {
 			break
 		}
 	}

@@ -71,7 +71,7 @@ func run(t *testing.T, cluster *hsmtest.Cluster, script string) {
 				return err
 			}
 			return cloudhsmcli.SaveConfiguration(filepath.Join(env.WorkDir, "data", "cloudhsm-cli"), cloudhsmcli.Configuration{
-				ClusterID: cluster.ID, Addresses: cluster.Addresses(), TrustAnchor: cluster.CA,
+				ClusterID: cluster.ID, Addresses: cluster.Addresses(), TrustAnchor: string(cluster.CA),
 			})
 		},
 	})

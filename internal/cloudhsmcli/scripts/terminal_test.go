@@ -91,7 +91,7 @@ func command(t *testing.T, cluster *hsmtest.Cluster, args ...string) *exec.Cmd {
 	t.Helper()
 	data := t.TempDir()
 	err := cloudhsmcli.SaveConfiguration(filepath.Join(data, "cloudhsm-cli"), cloudhsmcli.Configuration{
-		ClusterID: cluster.ID, Addresses: cluster.Addresses(), TrustAnchor: cluster.CA,
+		ClusterID: cluster.ID, Addresses: cluster.Addresses(), TrustAnchor: string(cluster.CA),
 	})
 	if err != nil {
 		t.Fatal(err)
