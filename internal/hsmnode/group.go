@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/metadb"
 
 	"keyward/internal/durable"
 	"keyward/internal/secret"
@@ -56,6 +57,7 @@ type group struct {
 // storage is the group's folder.
 type storage struct {
 	log       *wal.WAL
+	meta      *metadb.BoltMetaDB // of log, which does not close it; while it is open nobody else can open the folder
 	snapshots *raft.FileSnapshotStore
 }
 
@@ -64,16 +66,19 @@ func openStorage(dir string, logger hclog.Logger) (*storage, error) {
 	if err := durable.Mkdir(logs); err != nil {
 		return nil, err
 	}
-	log, err := wal.Open(logs, wal.WithSegmentSize(segmentSize), wal.WithLogger(logger))
+	meta := new(metadb.BoltMetaDB)
+	log, err := wal.Open(logs, wal.WithSegmentSize(segmentSize), wal.WithLogger(logger), wal.WithMetaStore(meta))
 	if err != nil {
-		return nil, fmt.Errorf("hsmnode: opening the log: %w", err)
+		return nil, errors.Join(fmt.Errorf("hsmnode: opening the log: %w", err), meta.Close())
 	}
 	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, keptSnapshots, logger)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("hsmnode: opening the snapshots: %w", err), log.Close())
+		return nil, errors.Join(fmt.Errorf("hsmnode: opening the snapshots: %w", err), log.Close(), meta.Close())
 	}
-	return &storage{log, snapshots}, nil
+	return &storage{log, meta, snapshots}, nil
 }
+
+func (s *storage) close() error { return errors.Join(s.log.Close(), s.meta.Close()) }
 
 func (s *storage) used() (bool, error) { return raft.HasExistingState(s.log, s.log, s.snapshots) }
 
@@ -234,7 +239,7 @@ func (g *group) close() error {
 	}
 	g.work.Wait()
 	g.transport.CloseStreams()
-	return errors.Join(err, g.transport.Close(), g.storage.log.Close())
+	return errors.Join(err, g.transport.Close(), g.storage.close())
 }
 
 // quiet lets warnings of the libraries through to the log. They name nodes and addresses, never contents.
