@@ -129,6 +129,9 @@ func headerKey(name string) string {
 
 func appendSqueezed(b []byte, v string) []byte {
 	v = strings.Trim(v, " ")
+	if !strings.Contains(v, "  ") {
+		return append(b, v...)
+	}
 	for i := range len(v) {
 		if v[i] == ' ' && v[i-1] == ' ' {
 			continue

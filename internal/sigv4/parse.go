@@ -2,6 +2,7 @@ package sigv4
 
 import (
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -127,8 +128,15 @@ var errSignatureForm = refuse(Incomplete, "Signature must be 64 hexadecimal char
 
 // finish fills in what both forms share.
 func (s *Signature) finish(credential, signature string) error {
-	parts := strings.Split(credential, "/")
-	if len(parts) != 5 || parts[0] == "" {
+	var parts [5]string
+	n := 0
+	for part := range strings.SplitSeq(credential, "/") {
+		if n < len(parts) {
+			parts[n] = part
+		}
+		n++
+	}
+	if n != len(parts) || parts[0] == "" {
 		return refuse(Incomplete, "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '%s'", credential)
 	}
 	s.Credential = Credential{parts[0], parts[1], parts[2], parts[3], parts[4]}
@@ -151,11 +159,32 @@ func (s *Signature) finish(credential, signature string) error {
 
 // parseDate takes X-Amz-Date's format and, for a Date header, that of HTTP.
 func parseDate(s string) (time.Time, error) {
-	if len(s) == len(isoBasic) {
-		return time.Parse(isoBasic, s)
+	if len(s) == len(isoBasic) && s[8] == 'T' && s[15] == 'Z' {
+		return parseBasic(s)
 	}
 	t, err := http.ParseTime(s)
 	return t.UTC(), err
+}
+
+var errDate = errors.New("sigv4: not a date")
+
+// parseBasic does for the one format of nearly all requests what time.Parse does in a fifth of the time.
+func parseBasic(s string) (time.Time, error) {
+	var n [6]int
+	for i, at := range [6][2]int{{0, 4}, {4, 6}, {6, 8}, {9, 11}, {11, 13}, {13, 15}} {
+		for _, c := range []byte(s[at[0]:at[1]]) {
+			if c < '0' || c > '9' {
+				return time.Time{}, errDate
+			}
+			n[i] = 10*n[i] + int(c-'0')
+		}
+	}
+	t := time.Date(n[0], time.Month(n[1]), n[2], n[3], n[4], n[5], 0, time.UTC)
+	// time.Date carries what is too large into the next unit: a date that is none comes out as another.
+	if t.Month() != time.Month(n[1]) || t.Day() != n[2] || t.Hour() != n[3] || t.Minute() != n[4] || t.Second() != n[5] {
+		return time.Time{}, errDate
+	}
+	return t, nil
 }
 
 // ServiceOf reads the service out of the credential scope of r without checking anything else: enough to know in
