@@ -1,15 +1,15 @@
 package command
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 
-	"keyward/internal/cloudhsmcli"
 	"keyward/internal/demo"
 	"keyward/internal/secret"
 	"keyward/internal/server"
@@ -39,7 +39,9 @@ func playOnOwn(ctx context.Context, env Env, data string) error {
 	if err != nil {
 		return err
 	}
-	log, progress := reporting(env.Stderr)
+	// The scenes are about failures; the log would tell them a second time.
+	log := slog.New(slog.NewTextHandler(env.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+	_, progress := reporting(env.Stderr)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ready, ended := make(chan struct{}), make(chan error, 1)
@@ -70,11 +72,9 @@ func play(ctx context.Context, env Env, data string) error {
 	if err != nil {
 		return err
 	}
-	getenv := func(name string) string {
-		if v, ok := vars[name]; ok {
-			return v
-		}
-		return env.Getenv(name)
+	self, err := os.Executable()
+	if err != nil {
+		return err
 	}
 	return demo.Play(ctx, demo.Config{
 		Endpoint: vars["AWS_ENDPOINT_URL"], Region: vars["AWS_REGION"],
@@ -82,12 +82,14 @@ func play(ctx context.Context, env Env, data string) error {
 		AdminPassword: password,
 		StoreName:     server.ExampleStoreName,
 		Out:           env.Stdout,
-		HSM: func(ctx context.Context, args []string, input string) ([]byte, int) {
-			var out bytes.Buffer
-			status := cloudhsmcli.Run(ctx, cloudhsmcli.Env{
-				Args: args, Stdin: strings.NewReader(input), Stdout: &out, Stderr: env.Stderr, Getenv: getenv,
-			})
-			return out.Bytes(), status
+		HSM: func(ctx context.Context, args []string, input string) ([]byte, error) {
+			shell := exec.CommandContext(ctx, self, append([]string{"cloudhsm-cli"}, args...)...)
+			shell.Stdin = strings.NewReader(input)
+			shell.Env = os.Environ()
+			for name, value := range vars {
+				shell.Env = append(shell.Env, name+"="+value)
+			}
+			return shell.Output() // prompts, on standard error, are part of an *exec.ExitError
 		},
 	})
 }

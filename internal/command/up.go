@@ -29,7 +29,7 @@ type upCommand struct {
 
 	SealPassphraseFile string `help:"A file with a passphrase that unlocks the root key instead; KEYWARD_SEAL_PASSPHRASE may hold one too." placeholder:"FILE"`
 
-	Audit         string `help:"durable: an answer leaves when its event is on the disk. relaxed: read-only calls do not wait." enum:"durable,relaxed" default:"durable"`
+	Audit string `help:"durable: an answer leaves when its event is on the disk. relaxed: read-only calls do not wait." enum:"durable,relaxed" default:"durable"`
 }
 
 // Run serves until the context ends.

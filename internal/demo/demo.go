@@ -23,8 +23,8 @@ type Config struct {
 	// AdminPassword of the cluster behind the store named StoreName.
 	AdminPassword secret.Bytes
 	StoreName     string
-	// HSM runs the operator's shell with these arguments and this input, and returns what it wrote.
-	HSM func(ctx context.Context, args []string, input string) (stdout []byte, status int)
+	// HSM runs the operator's shell with these arguments and this input, and returns its standard output.
+	HSM func(ctx context.Context, args []string, input string) ([]byte, error)
 	Out io.Writer
 }
 

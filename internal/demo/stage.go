@@ -67,7 +67,7 @@ func (s *stage) shell(ctx context.Context, lines ...line) error {
 	}
 	input.WriteString("quit\n")
 	s.say("$ keyward cloudhsm-cli --cluster-id %s interactive", s.clusterID)
-	out, status := s.HSM(ctx, []string{"--cluster-id", s.clusterID, "interactive"}, input.String())
+	out, ended := s.HSM(ctx, []string{"--cluster-id", s.clusterID, "interactive"}, input.String())
 	answers := json.NewDecoder(bytes.NewReader(out))
 	for _, l := range lines {
 		s.say("aws-cloudhsm > %s", l.text)
@@ -76,8 +76,8 @@ func (s *stage) shell(ctx context.Context, lines ...line) error {
 		}
 	}
 	s.say("aws-cloudhsm > quit\n")
-	if status != 0 {
-		return fmt.Errorf("the operator's shell ended with status %d", status)
+	if ended != nil {
+		return fmt.Errorf("the operator's shell: %w", ended)
 	}
 	return nil
 }

@@ -26,8 +26,8 @@ import (
 	"keyward/internal/fleet"
 	"keyward/internal/hardening"
 	"keyward/internal/identity"
-	keys "keyward/internal/kms"
 	"keyward/internal/keystore"
+	keys "keyward/internal/kms"
 	"keyward/internal/network"
 	"keyward/internal/operation"
 	"keyward/internal/rootkey"
@@ -447,4 +447,3 @@ func (i *installation) example() *example {
 		progress: i.config.Progress, log: i.config.Log,
 	}
 }
-
