@@ -346,8 +346,8 @@ func TestRestart(t *testing.T) {
 		<-arrived
 		w.gate.close()
 		release()
-		<-done
 		w.restart()
+		<-done // its answer reached nobody
 		w.await(id, connection.Disconnected)
 	})
 	t.Run("FAILED stays", func(t *testing.T) {

@@ -9,7 +9,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/big"
@@ -140,20 +139,16 @@ type gate struct {
 	mu      sync.Mutex // guards what follows
 	shut    bool
 	changed chan struct{}
-	before  func() error // runs before each change
+	point   func(name string) // called before and after each change
 }
 
 func (g *gate) Change(ctx context.Context, e *audit.Event, fn func(keystore.Tx) error) error {
+	g.pass("before a change")
 	g.mu.Lock()
-	shut, before := g.shut, g.before
+	shut := g.shut
 	g.mu.Unlock()
 	if shut {
-		return errors.New("the process is dead")
-	}
-	if before != nil {
-		if err := before(); err != nil {
-			return err
-		}
+		return errDead
 	}
 	err := g.Store.Change(ctx, e, func(tx keystore.Tx) error {
 		if err := fn(tx); err != nil {
@@ -162,15 +157,25 @@ func (g *gate) Change(ctx context.Context, e *audit.Event, fn func(keystore.Tx) 
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		if g.shut {
-			return errors.New("the process died before it committed")
+			return errDead
 		}
 		return nil
 	})
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	close(g.changed)
 	g.changed = make(chan struct{})
+	g.mu.Unlock()
+	g.pass("after a change")
 	return err
+}
+
+func (g *gate) pass(name string) {
+	g.mu.Lock()
+	point := g.point
+	g.mu.Unlock()
+	if point != nil {
+		point(name)
+	}
 }
 
 func (g *gate) close() {
