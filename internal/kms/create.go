@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 CustomerMasterKeySpec is deprecated in AWS's model and still sent by old clients.
+
 package kms
 
 import (
@@ -174,6 +176,7 @@ func (s *Service) keep(ctx context.Context, call *operation.Call, k *Key) (*type
 		return tx.InsertKey(k)
 	})
 	if err != nil {
+		call.Event.Resources, call.Event.Additional = nil, nil // they tell of what is not there
 		s.abandon(ctx, k, err)
 		return nil, unexpected("keeping a key", err)
 	}

@@ -50,7 +50,6 @@ func (s *Service) scheduleKeyDeletion(
 	if err != nil {
 		return nil, err
 	}
-	s.Wake()
 	return &kms.ScheduleKeyDeletionOutput{
 		KeyId: aws.String(k.ARN()), KeyState: k.State, DeletionDate: &due, PendingWindowInDays: &days,
 	}, nil
@@ -115,6 +114,8 @@ func (s *Service) Run(ctx context.Context) {
 // can, the material. The event DeleteKey is kept with the deletion of the key, or, for keys in custom key stores, with
 // the outcome of discarding the material; a crash between the two is caught up on by the next call.
 func (s *Service) DeleteDue(ctx context.Context) error {
+	s.deleting.Lock() // two at once would both try to discard, and one of them report failure
+	defer s.deleting.Unlock()
 	if err := s.discardAll(ctx); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package kms
 
 import (
 	"log/slog"
+	"sync"
 	"time"
 
 	"keyward/internal/operation"
@@ -49,6 +50,7 @@ type Service struct {
 	log       *slog.Logger
 	limits    Limits
 	wake      chan struct{} // capacity 1: something may have become due
+	deleting  sync.Mutex    // held by DeleteDue
 }
 
 // New makes a Service. Its background work needs Run.

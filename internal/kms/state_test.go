@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -185,4 +186,33 @@ func TestUnavailableKeepsWhatIsUnderneath(t *testing.T) {
 	reads(types.KeyStateUnavailable, false)
 	w.stores.connect(true)
 	reads(types.KeyStateDisabled, false)
+}
+
+// TestAcknowledgedStateCountsAtOnce: as soon as DisableKey or EnableKey has answered, every further call sees it,
+// however many others are reading the key meanwhile.
+func TestAcknowledgedStateCountsAtOnce(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	id := w.createKey().KeyId
+	done := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+					w.describe(*id)
+				}
+			}
+		})
+	}
+	for range 30 {
+		w.must("DisableKey", &awskms.DisableKeyInput{KeyId: id})
+		w.refused("Encrypt", &awskms.EncryptInput{KeyId: id, Plaintext: []byte("x")}, "DisabledException", home.Key(*id)+" is disabled.")
+		w.must("EnableKey", &awskms.EnableKeyInput{KeyId: id})
+		w.encrypt(*id, "x", nil)
+	}
+	close(done)
+	readers.Wait()
 }

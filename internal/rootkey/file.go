@@ -66,7 +66,9 @@ func random(n int) []byte {
 
 // write seals r under the sealer's key and writes the file.
 func (f *file) write(path string, key secret.Bytes, r root) (err error) {
-	if f.Sealed, err = seal(f.fileKey(key), f.header(), r.secret.Expose()); err != nil {
+	fileKey := f.fileKey(key)
+	defer fileKey.Wipe()
+	if f.Sealed, err = seal(fileKey, f.header(), r.secret.Expose()); err != nil {
 		return err
 	}
 	data, err := json.MarshalIndent(f, "", "  ")
@@ -99,7 +101,9 @@ func Open(path string, by Sealer) (Key, error) {
 		return nil, fmt.Errorf("opening the root key: %w", err)
 	}
 	defer key.Wipe()
-	plain, err := open(f.fileKey(key), f.header(), f.Sealed)
+	fileKey := f.fileKey(key)
+	defer fileKey.Wipe()
+	plain, err := open(fileKey, f.header(), f.Sealed)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s", ErrWrongSeal, path)
 	}

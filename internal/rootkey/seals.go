@@ -88,17 +88,20 @@ func Passphrase(p secret.Bytes) (Sealer, error) {
 	if p.Len() < MinPassphrase || p.Len() > MaxPassphrase {
 		return nil, fmt.Errorf("rootkey: a passphrase has %d to %d bytes", MinPassphrase, MaxPassphrase)
 	}
-	return passphrase{p}, nil
+	return passphrase{p, iterations}, nil
 }
 
-type passphrase struct{ secret.Bytes }
+type passphrase struct {
+	secret.Bytes
+	iterations int
+}
 
-func (passphrase) Kind() string { return fmt.Sprintf("passphrase (PBKDF2-SHA512, %d)", iterations) }
+func (p passphrase) Kind() string { return fmt.Sprintf("passphrase (PBKDF2-SHA512, %d)", p.iterations) }
 
 func (p passphrase) First(salt []byte) (secret.Bytes, error) { return p.Again(salt) }
 
 func (p passphrase) Again(salt []byte) (secret.Bytes, error) {
-	key, err := pbkdf2.Key(sha512.New, string(p.Expose()), salt, iterations, size)
+	key, err := pbkdf2.Key(sha512.New, string(p.Expose()), salt, p.iterations, size)
 	return secret.New(key), err
 }
 
