@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	leaderWait   = 5 * time.Second       // how long a change waits for a leader
+	leaderWait   = 3 * time.Second       // how long a change waits for a leader
 	confirmLimit = 2 * time.Second       // how long the other HSMs have to apply a change
 	retryPause   = 50 * time.Millisecond // between attempts to reach a peer
 	codeNotHere  = hsmproto.Code("NOT_LEADER")
