@@ -55,7 +55,9 @@ func (u *unit) start(ctx context.Context, create hsmproto.Create) (*process, clo
 
 func (u *unit) spawn() (*process, error) {
 	f := u.fleet
-	cmd := exec.Command(f.config.Executable[0], f.config.Executable[1:]...)
+	// The id is for people who look at the process list; the HSM learns who it is over its standard input.
+	args := append(slices.Clone(f.config.Executable[1:]), u.machine.HsmID)
+	cmd := exec.Command(f.config.Executable[0], args...)
 	cmd.Env = environment()
 	// A group of its own: Ctrl-C in a terminal is for this process, which then ends the HSMs in good order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
