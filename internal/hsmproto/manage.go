@@ -8,8 +8,6 @@ const (
 	OpInitialize
 	OpSetMembers
 	OpTakeOver
-	OpBackup
-	OpRestore
 )
 
 // Member is one HSM of a cluster as the control plane recorded it.
@@ -66,17 +64,3 @@ type SetMembersRequest struct {
 // TakeOverRequest tells one survivor, the only one that may, that the majority is gone for good: it carries on alone
 // with everything it has, and takes in the other Members anew. The control plane records the membership first.
 type TakeOverRequest = SetMembersRequest
-
-// BackupRequest asks for a sealed snapshot of users and keys, from Offset on.
-type BackupRequest struct {
-	// ID names the snapshot in progress; empty starts one.
-	ID     string `cbor:"1,keyasint"`
-	Offset int64  `cbor:"2,keyasint"`
-}
-
-// BackupReply is one part of it.
-type BackupReply struct {
-	ID   string `cbor:"1,keyasint"`
-	Data []byte `cbor:"2,keyasint"`
-	Last bool   `cbor:"3,keyasint"`
-}
