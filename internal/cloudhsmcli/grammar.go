@@ -17,13 +17,18 @@ type operation interface {
 // loginNeeded marks operations that are refused without a login, before anything is asked or sent.
 type loginNeeded interface{ needsLogin() }
 
-// globals may stand before or behind a command, in both modes. In the shell those of the process hold.
+// shellGlobals may stand before or behind a command, in both modes.
+type shellGlobals struct {
+	ClusterID string `name:"cluster-id" placeholder:"ID" help:"The cluster to work on; may be left out when only one is configured."`
+	Help      bool   `name:"help" short:"h" help:"Show how the command is used."`
+}
+
+// globals are for the process.
 type globals struct {
-	ClusterID                   string   `name:"cluster-id" placeholder:"ID" help:"The cluster to work on; may be left out when only one is configured."`
+	shellGlobals
 	Address                     []string `name:"address" short:"a" sep:"," placeholder:"IP" help:"Addresses of HSMs, separated by commas, instead of asking the control plane."`
 	HsmCaCert                   string   `name:"hsm-ca-cert" placeholder:"FILE" help:"PEM file with the CA certificate that signed the cluster certificate."`
 	DisableKeyAvailabilityCheck bool     `name:"disable-key-availability-check" help:"Allow keys that are on one HSM only."`
-	Help                        bool     `name:"help" short:"h" help:"Show how the command is used."`
 }
 
 // commands exist in both modes.
@@ -68,7 +73,7 @@ type lineGrammar struct {
 
 // shellGrammar is that of a line in the shell.
 type shellGrammar struct {
-	globals
+	shellGlobals
 	commands
 	Quit quitCommand `cmd:"" help:"Log out and leave."`
 }

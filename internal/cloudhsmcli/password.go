@@ -75,6 +75,11 @@ func (s *session) askTerminal(prompt string) (secret.Bytes, error) {
 	if !ok {
 		return secret.Bytes{}, errors.New("cloudhsmcli: a terminal that is not a file")
 	}
+	restore, err := silence(int(file.Fd()))
+	if err != nil {
+		return secret.Bytes{}, err
+	}
+	defer restore()
 	s.show(prompt)
 	defer s.show("\n")
 	typed, err := term.ReadPassword(int(file.Fd()))

@@ -23,6 +23,9 @@ type session struct {
 	target  *target            // nil until the cluster is first needed
 	cluster *hsmclient.Cluster // nil until then
 	user    *hsmproto.LoginReply
+
+	others map[string]*session // in a shell, those on other clusters, by cluster id
+	last   *session            // the one that the last command of a shell was for
 }
 
 // perform runs one operation. The connection comes first, so that nobody types a password for an HSM that cannot be
@@ -150,6 +153,9 @@ func (s *session) loginFromEnvironment(ctx context.Context) error {
 
 // close logs out.
 func (s *session) close(ctx context.Context) {
+	for _, other := range s.others {
+		other.close(ctx)
+	}
 	if s.cluster == nil {
 		return
 	}

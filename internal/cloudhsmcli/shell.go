@@ -88,12 +88,35 @@ func (s *session) readShellLine(continuing bool) (string, error) {
 	return readLine(s.input)
 }
 
-// prompt names user and cluster only where there are several to tell apart.
+// prompt names user and cluster of the last command, where there are several clusters to tell apart.
 func (s *session) prompt() string {
-	if s.user != nil && s.target != nil && s.target.configured > 1 {
-		return s.user.User + "@" + s.target.ClusterID + " > "
+	if at := s.last; at != nil && at.user != nil && at.target.configured > 1 {
+		return at.user.User + "@" + at.target.ClusterID + " > "
 	}
 	return prompt
+}
+
+// at is the session on the named cluster: a shell has one per cluster, each with a login of its own.
+func (s *session) at(ctx context.Context, clusterID string) *session {
+	if clusterID == "" || clusterID == s.options.ClusterID {
+		return s
+	}
+	if s.target == nil {
+		s.target, _ = s.resolve(ctx) // if that fails, a command without cluster id will say why
+	}
+	if s.target != nil && s.target.ClusterID == clusterID {
+		return s
+	}
+	other := s.others[clusterID]
+	if other == nil {
+		other = &session{env: s.env, input: s.input, line: s.line}
+		other.options.ClusterID = clusterID
+		if s.others == nil {
+			s.others = make(map[string]*session)
+		}
+		s.others[clusterID] = other
+	}
+	return other
 }
 
 // obey carries out one command and reports whether it was the last.
@@ -109,7 +132,8 @@ func (s *session) obey(ctx context.Context, line string) (quit bool) {
 	if s.line != nil {
 		s.line.remember(line, args)
 	}
-	parsed, err := parse(&shellGrammar{}, args)
+	var grammar shellGrammar
+	parsed, err := parse(&grammar, args)
 	if err != nil {
 		_ = s.env.usage(err)
 		return false
@@ -122,7 +146,8 @@ func (s *session) obey(ctx context.Context, line string) (quit bool) {
 	case *helpCommand:
 		_ = s.help(&shellGrammar{}, command)
 	case operation:
-		_ = s.env.answer(s.perform(ctx, command))
+		s.last = s.at(ctx, grammar.ClusterID)
+		_ = s.env.answer(s.last.perform(ctx, command))
 	}
 	return false
 }

@@ -65,6 +65,8 @@ func (c *Cluster) callNth(ctx context.Context, n int, need access, op hsmproto.O
 		return 0, err
 	}
 	l := links[n%len(links)]
+	ctx, cancel := context.WithTimeout(ctx, c.timing.change)
+	defer cancel()
 	err = l.conn.Call(ctx, op, in, out)
 	if need == session && errors.Is(err, ErrNotLoggedIn) {
 		c.expire(l)

@@ -60,7 +60,9 @@ type timing struct {
 	connect   time.Duration // to dial and shake hands
 	heartbeat time.Duration // between questions whether an HSM still answers
 	silence   time.Duration // after which an HSM that does not answer is given up
-	login     time.Duration // for one login or logout on one HSM
+	ask       time.Duration // for Config.Addresses
+	login     time.Duration // for one login on one HSM
+	change    time.Duration // for one change of users or keys, which HSMs have to agree on
 	patience  time.Duration // for which a call waits for a lost connection to come back
 	refresh   time.Duration // between questions for the addresses while an HSM is missing
 	backoff   time.Duration // before the first new attempt to connect or log in; doubles
@@ -71,7 +73,9 @@ var defaultTiming = timing{
 	connect:   4 * time.Second,
 	heartbeat: time.Second,
 	silence:   3 * time.Second,
+	ask:       15 * time.Second,
 	login:     10 * time.Second,
+	change:    30 * time.Second,
 	patience:  3 * time.Second,
 	refresh:   5 * time.Second,
 	backoff:   50 * time.Millisecond,
@@ -123,6 +127,8 @@ func (cfg *Config) complete() error {
 
 // addresses asks where the HSMs are and brings the answer into one form: with port, sorted, each once.
 func (c *Cluster) addresses(ctx context.Context) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timing.ask)
+	defer cancel()
 	given, err := c.cfg.Addresses(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("finding the HSMs: %w", err)

@@ -202,6 +202,19 @@ func (c *Cluster) AwaitLogins(client *hsmclient.Cluster) {
 	})
 }
 
+// AwaitLoss returns when client knows that it cannot use this HSM.
+func (c *Cluster) AwaitLoss(client *hsmclient.Cluster, h *Hsm) {
+	c.t.Helper()
+	c.await("the client does not notice the loss of "+h.ID, func() bool {
+		for _, state := range client.State() {
+			if ip, _, _ := net.SplitHostPort(state.Address); ip == h.Address {
+				return !state.Connected
+			}
+		}
+		return true
+	})
+}
+
 // await asks until holds does.
 func (c *Cluster) await(otherwise string, holds func() bool) {
 	c.t.Helper()

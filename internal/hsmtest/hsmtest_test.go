@@ -1,8 +1,12 @@
 package hsmtest_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"keyward/internal/hsmclient"
@@ -65,6 +69,77 @@ func TestKillAndReturn(t *testing.T) {
 	if err != nil || string(text) != "text" {
 		t.Errorf("on the HSM that came back: %q, %v", text, err)
 	}
+}
+
+// Eight callers at work, HSMs killed one after the other: no call fails.
+func TestKillsUnderLoad(t *testing.T) {
+	cluster := hsmtest.Start(t, 2)
+	cluster.Activate("alice")
+	client := cluster.Client()
+	_, err := client.Login(t.Context(), hsmtest.User("alice"))
+	must(t, err)
+	generate(t, client)
+	stop := load(t, client)
+	for i := range 4 {
+		h := cluster.Hsms[i%2]
+		h.Kill()
+		h.Start()
+		cluster.AwaitLogins(client)
+	}
+	stop()
+}
+
+// An HSM that hangs instead of dying is found out: calls in progress on it go elsewhere.
+func TestHungHsm(t *testing.T) {
+	cluster := hsmtest.Start(t, 2)
+	cluster.Activate("alice")
+	client := cluster.Client()
+	_, err := client.Login(t.Context(), hsmtest.User("alice"))
+	must(t, err)
+	generate(t, client)
+	stop := load(t, client)
+	cluster.Hsms[0].Pause()
+	cluster.AwaitLoss(client, cluster.Hsms[0])
+	stop()
+	cluster.Hsms[0].Resume()
+	cluster.AwaitLogins(client)
+}
+
+// load keeps eight callers encrypting and decrypting until it is stopped.
+func load(t *testing.T, client *hsmclient.Cluster) (stop func()) {
+	var wg sync.WaitGroup
+	var stopped atomic.Bool
+	var calls atomic.Int64
+	for range 8 {
+		wg.Go(func() {
+			for !stopped.Load() {
+				if err := roundTrip(t.Context(), client); err != nil {
+					t.Errorf("after %d calls: %v", calls.Load(), err)
+					return
+				}
+				calls.Add(2)
+			}
+		})
+	}
+	return func() {
+		stopped.Store(true)
+		wg.Wait()
+		if calls.Load() == 0 {
+			t.Error("no call was made")
+		}
+	}
+}
+
+func roundTrip(ctx context.Context, client *hsmclient.Cluster) error {
+	sealed, err := client.Encrypt(ctx, crypt([]byte("text")))
+	if err != nil {
+		return err
+	}
+	text, err := client.Decrypt(ctx, crypt(sealed))
+	if err == nil && string(text) != "text" {
+		err = fmt.Errorf("decrypted to %q", text)
+	}
+	return err
 }
 
 // spec hsm 12, statements 11 and 12: the fifth wrong password locks.

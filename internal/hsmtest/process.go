@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 
 	"keyward/internal/hsmproto"
@@ -57,6 +58,18 @@ func (h *Hsm) Kill() {
 func (h *Hsm) Start() {
 	h.cluster.t.Helper()
 	h.boot("")
+}
+
+// Pause stops the process without ending it: it answers nothing until Resume, but its connections stand.
+func (h *Hsm) Pause() {
+	h.cluster.t.Helper()
+	h.cluster.must(h.process.Process.Signal(syscall.SIGSTOP))
+}
+
+// Resume lets a paused process go on.
+func (h *Hsm) Resume() {
+	h.cluster.t.Helper()
+	h.cluster.must(h.process.Process.Signal(syscall.SIGCONT))
 }
 
 // boot starts the process and goes through the boot dialogue.

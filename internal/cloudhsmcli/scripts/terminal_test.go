@@ -2,9 +2,11 @@ package scripts_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -87,14 +89,16 @@ const (
 	controlC = "\x03"
 )
 
-func command(t *testing.T, cluster *hsmtest.Cluster, args ...string) *exec.Cmd {
+func command(t *testing.T, clusters []*hsmtest.Cluster, args ...string) *exec.Cmd {
 	t.Helper()
 	data := t.TempDir()
-	err := cloudhsmcli.SaveConfiguration(filepath.Join(data, "cloudhsm-cli"), cloudhsmcli.Configuration{
-		ClusterID: cluster.ID, Addresses: cluster.Addresses(), TrustAnchor: string(cluster.CA),
-	})
-	if err != nil {
-		t.Fatal(err)
+	for _, cluster := range clusters {
+		err := cloudhsmcli.SaveConfiguration(filepath.Join(data, "cloudhsm-cli"), cloudhsmcli.Configuration{
+			ClusterID: cluster.ID, Addresses: cluster.Addresses(), TrustAnchor: string(cluster.CA),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	cmd := exec.Command("cloudhsm-cli", args...) // which testscript.Main put into PATH
 	cmd.Env = append(os.Environ(), "KEYWARD_DATA="+data, "TERM=xterm")
@@ -106,7 +110,7 @@ func TestShellAtATerminal(t *testing.T) {
 	t.Parallel()
 	cluster := hsmtest.Start(t, 1)
 	cluster.Activate("alice")
-	cmd := command(t, cluster, "interactive")
+	cmd := command(t, []*hsmtest.Cluster{cluster}, "interactive")
 	m := openTerminal(t, cmd, ordinary)
 	const login = "login --username alice --role crypto-user"
 	m.expect("aws-cloudhsm > ")
@@ -148,7 +152,7 @@ func TestShellAtAPlainTerminal(t *testing.T) {
 	t.Parallel()
 	cluster := hsmtest.Start(t, 1)
 	cluster.Activate("alice")
-	cmd := command(t, cluster, "interactive")
+	cmd := command(t, []*hsmtest.Cluster{cluster}, "interactive")
 	m := openTerminal(t, cmd, sizeless)
 	m.expect("aws-cloudhsm > ")
 	m.send("login --username alice --role crypto-user" + enter)
@@ -170,7 +174,7 @@ func TestPasswordAtATerminal(t *testing.T) {
 	t.Parallel()
 	cluster := hsmtest.Start(t, 1)
 	cluster.Activate("alice")
-	cmd := command(t, cluster, "login", "--username", "alice", "--role", "crypto-user")
+	cmd := command(t, []*hsmtest.Cluster{cluster}, "login", "--username", "alice", "--role", "crypto-user")
 	m := openTerminal(t, cmd, ordinary)
 	m.expect("Enter password:")
 	m.send(hsmtest.UserPassword + enter)
@@ -194,10 +198,65 @@ func TestExclusiveUser(t *testing.T) {
 	if _, err := connector.Login(t.Context(), credentials); err != nil {
 		t.Fatal(err)
 	}
-	cmd := command(t, cluster, "login", "--username", "kmsuser", "--role", "crypto-user", "--password", hsmtest.UserPassword)
+	cmd := command(t, []*hsmtest.Cluster{cluster}, "login", "--username", "kmsuser", "--role", "crypto-user", "--password", hsmtest.UserPassword)
 	out, err := cmd.Output()
 	want := "{\n  \"error_code\": 1,\n  \"data\": \"User is in exclusive use\"\n}\n"
 	if err == nil || string(out) != want {
 		t.Errorf("%s, %v", out, err)
 	}
+}
+
+// A shell may be logged in on several clusters at once, and says on which (section 1).
+func TestShellOnTwoClusters(t *testing.T) {
+	t.Parallel()
+	one, two := hsmtest.Start(t, 1), hsmtest.Start(t, 1)
+	one.Activate("alice")
+	two.Activate("bob")
+	cmd := command(t, []*hsmtest.Cluster{one, two}, "interactive")
+	cmd.Stdin = strings.NewReader(`user list
+login --cluster-id ` + one.ID + ` --username alice --role crypto-user --password ` + hsmtest.UserPassword + `
+login --cluster-id ` + two.ID + ` --username bob --role crypto-user --password ` + hsmtest.UserPassword + `
+logout --cluster-id ` + one.ID + `
+logout --cluster-id ` + one.ID + `
+key list --cluster-id ` + two.ID + `
+`)
+	var prompts strings.Builder
+	cmd.Stderr = &prompts
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := dataOf(t, out); !slices.Equal(got, []string{
+		`"Several clusters are configured: give --cluster-id ID"`,
+		`{"username":"alice","role":"crypto-user"}`,
+		`{"username":"bob","role":"crypto-user"}`,
+		`"Logout successful"`,
+		`"User is not logged in"`,
+		`{"matched_keys":[],"total_key_count":0,"returned_key_count":0}`,
+	}) {
+		t.Errorf("answers: %s", got)
+	}
+	want := "aws-cloudhsm > aws-cloudhsm > alice@" + one.ID + " > bob@" + two.ID +
+		" > aws-cloudhsm > aws-cloudhsm > bob@" + two.ID + " > "
+	if prompts.String() != want {
+		t.Errorf("prompts: %s", &prompts)
+	}
+}
+
+// dataOf gives what stands under "data" in a sequence of answers.
+func dataOf(t *testing.T, out []byte) []string {
+	t.Helper()
+	var list []string
+	for decoder := json.NewDecoder(bytes.NewReader(out)); decoder.More(); {
+		var answer struct{ Data json.RawMessage }
+		if err := decoder.Decode(&answer); err != nil {
+			t.Fatal(err)
+		}
+		var compact bytes.Buffer
+		if err := json.Compact(&compact, answer.Data); err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, compact.String())
+	}
+	return list
 }
