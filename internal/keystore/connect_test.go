@@ -86,7 +86,9 @@ func TestFailures18to26(t *testing.T) {
 	}{
 		{"18 the cluster was deleted", func(w *world, _ *hsms) { w.plane.alter(clusterA, nil) },
 			types.ConnectionErrorCodeTypeClusterNotFound, 0},
-		{"19 no HSM", func(w *world, _ *hsms) { w.plane.alter(clusterA, func(c *planeCluster) { c.Hsms, c.Active = nil, false }) },
+		{"19 no HSM", func(w *world, _ *hsms) {
+			w.plane.alter(clusterA, func(c *planeCluster) { c.Hsms, c.Active = nil, false })
+		},
 			types.ConnectionErrorCodeTypeInsufficientCloudhsmHsms, 0},
 		{"20 a full subnet", func(w *world, _ *hsms) {
 			w.plane.alter(clusterA, func(c *planeCluster) { c.subnets = keystore.ErrSubnetFull })

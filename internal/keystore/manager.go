@@ -104,6 +104,7 @@ type Manager struct {
 // entry is one store in a view.
 type entry struct {
 	record *Record
+	usable bool          // keys can be used: what the table says of Use in the record's state
 	link   *link         // while CONNECTING and CONNECTED
 	torn   chan struct{} // while DISCONNECTING: closed when the teardown is over
 	limit  *limiter
@@ -181,7 +182,7 @@ func (m *Manager) change(ctx context.Context, event *audit.Event, fn func(Tx) (*
 // follow makes what runs agree with the record. m.mu is held.
 func (m *Manager) follow(r *Record) {
 	old := m.entry(r.ID)
-	next := &entry{record: r}
+	next := &entry{record: r, usable: connection.Next(r.State, connection.Use).Verdict == connection.Go}
 	if old != nil {
 		next.link, next.torn, next.limit = old.link, old.torn, old.limit
 	} else {

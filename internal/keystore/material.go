@@ -33,10 +33,10 @@ var attributes = map[string]bool{
 // Available implements kms.Material. It takes no lock.
 func (m *Manager) Available(k *kms.Key) bool {
 	e := m.entry(k.StoreID)
-	if e == nil || connection.Next(e.record.State, connection.Use).Verdict != connection.Go {
+	if e == nil || !e.usable {
 		return false
 	}
-	return e.link == nil || !e.link.inventory.Load().lacks(k)
+	return !e.link.inventory.Load().lacks(k)
 }
 
 // Cluster implements kms.KeyStores; empty for an unknown store.
@@ -201,7 +201,7 @@ func (m *Manager) RandomOf(ctx context.Context, scope arn.Scope, storeID string,
 // session is the way of every operation on a key's material: the store's pool and the key's id in the cluster.
 func (m *Manager) session(ctx context.Context, k *kms.Key) (Pool, []byte, error) {
 	e := m.entry(k.StoreID)
-	if e == nil || connection.Next(e.record.State, connection.Use).Verdict != connection.Go {
+	if e == nil || !e.usable {
 		return nil, nil, keyState(nil, "%s is unavailable.", k.ARN())
 	}
 	if !e.limit.admit(m.now()) {

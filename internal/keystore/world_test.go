@@ -49,28 +49,42 @@ const (
 // world is an installation: a database, a root key, clusters, and the Manager under test. It can be killed and started
 // again.
 type world struct {
-	t     testing.TB
-	dir   string
-	seal  rootkey.Key
-	db    *sqlite.DB
-	gate  *gate
-	m     *keystore.Manager
-	plane *plane
-	rate  int
-	log   bytes.Buffer
-	logMu sync.Mutex
+	t      testing.TB
+	dir    string
+	seal   rootkey.Key
+	db     *sqlite.DB
+	gate   *gate
+	m      *keystore.Manager
+	plane  *plane
+	rate   int
+	now    func() time.Time
+	timing keystore.Timing
+	hsms   func(hsmclient.Config) (keystore.Pool, error) // nil: the real client
+	log    bytes.Buffer
+	logMu  sync.Mutex
 }
 
 func newWorld(t testing.TB) *world {
-	w := &world{t: t, dir: t.TempDir(), plane: newPlane()}
+	w := &world{t: t, plane: newPlane(), now: func() time.Time { return epoch }}
+	w.hsms = w.open
+	w.timing = keystore.Timing{
+		Patience: 60 * time.Millisecond, Backoff: time.Millisecond, BackoffTo: 4 * time.Millisecond,
+		Arrival: 100 * time.Millisecond, Teardown: patience, Inventory: time.Hour,
+	}
+	w.plane.add(clusterA, "family A", newHSMs(password))
+	w.plane.add(clusterB, "family B", newHSMs(password))
+	w.begin()
+	return w
+}
+
+func (w *world) begin() {
+	w.t.Helper()
+	w.dir = w.t.TempDir()
 	var err error
 	w.seal, err = rootkey.Create(filepath.Join(w.dir, "root"), rootkey.KeyFile(filepath.Join(w.dir, "seal")))
 	w.must(err)
-	w.plane.add(clusterA, "family A", newHSMs(password))
-	w.plane.add(clusterB, "family B", newHSMs(password))
 	w.start(true)
-	t.Cleanup(w.kill)
-	return w
+	w.t.Cleanup(w.kill)
 }
 
 func (w *world) must(err error) {
@@ -87,13 +101,10 @@ func (w *world) start(create bool) {
 	w.must(err)
 	w.gate = &gate{Store: w.db.KeyStores(), changed: make(chan struct{})}
 	w.m = keystore.New(keystore.Config{
-		Store: w.gate, Clusters: w.plane, Sealer: w.seal, Open: w.open, OperationsPerSecond: w.rate,
-		Now: func() time.Time { return epoch },
-		Log: slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Timing: keystore.Timing{
-			Patience: 60 * time.Millisecond, Backoff: time.Millisecond, BackoffTo: 4 * time.Millisecond,
-			Arrival: 100 * time.Millisecond, Teardown: patience, Inventory: time.Hour,
-		},
+		Store: w.gate, Clusters: w.plane, Sealer: w.seal, Open: w.hsms, OperationsPerSecond: w.rate,
+		Now:    w.now,
+		Log:    slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Timing: w.timing,
 	})
 	w.must(w.m.Start(context.Background()))
 }
