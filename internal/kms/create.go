@@ -157,6 +157,7 @@ func (s *Service) keep(ctx context.Context, call *operation.Call, k *Key) (*type
 	}
 	made, err := newSnapshot(k)
 	if err != nil {
+		s.abandon(ctx, k, err)
 		return nil, err
 	}
 	metadata := s.metadata(made)

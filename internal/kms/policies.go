@@ -50,9 +50,18 @@ func (s *Service) putKeyPolicy(ctx context.Context, call *operation.Call, in *km
 	if in.PolicyName != nil && *in.PolicyName != policyName {
 		return nil, invalid("The only valid value of PolicyName is %s.", policyName)
 	}
-	_, err := s.mutate(ctx, call, "PutKeyPolicy", *in.KeyId, func(k *Key, _ *audit.Members) error {
+	k, err := s.resolve(ctx, call, "PutKeyPolicy", *in.KeyId, byKey)
+	if err != nil {
+		return nil, err
+	}
+	call.About(keyType, k.arn)
+	// Outside of the transaction: reading a large document would keep all other writers waiting.
+	if err := s.checkPolicy(call, k.arn, *in.Policy, in.BypassPolicyLockoutSafetyCheck); err != nil {
+		return nil, err
+	}
+	_, err = s.mutate(ctx, call, "PutKeyPolicy", k.arn, func(k *Key, _ *audit.Members) error {
 		k.Policy = *in.Policy
-		return s.checkPolicy(call, k.ARN(), k.Policy, in.BypassPolicyLockoutSafetyCheck)
+		return nil
 	})
 	return nil, err
 }

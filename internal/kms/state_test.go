@@ -207,7 +207,7 @@ func TestAcknowledgedStateCountsAtOnce(t *testing.T) {
 			}
 		})
 	}
-	for range 30 {
+	for range 10 {
 		w.must("DisableKey", &awskms.DisableKeyInput{KeyId: id})
 		w.refused("Encrypt", &awskms.EncryptInput{KeyId: id, Plaintext: []byte("x")}, "DisabledException", home.Key(*id)+" is disabled.")
 		w.must("EnableKey", &awskms.EnableKeyInput{KeyId: id})
