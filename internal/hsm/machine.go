@@ -40,6 +40,7 @@ const (
 type Machine struct {
 	users     map[string]*user
 	created   uint64 // number of users ever made, which orders them
+	version   uint64 // the newest password's
 	sessions  map[string]*Session
 	keys      map[uint64]*key
 	order     []uint64          // references in ascending order

@@ -17,6 +17,7 @@ type state struct {
 	Keys      []*key     `cbor:"4,keyasint"`
 	Reference uint64     `cbor:"5,keyasint"`
 	Identity  identity   `cbor:"6,keyasint"`
+	Version   uint64     `cbor:"7,keyasint"`
 }
 
 var errBadSnapshot = errors.New("hsm: snapshot contradicts itself")
@@ -28,7 +29,7 @@ func (m *Machine) Snapshot() ([]byte, error) {
 		Sessions: slices.SortedFunc(maps.Values(m.sessions),
 			func(a, b *Session) int { return strings.Compare(a.ID, b.ID) }),
 		Keys:    make([]*key, len(m.order)),
-		Created: m.created, Reference: m.reference, Identity: m.identity,
+		Created: m.created, Reference: m.reference, Identity: m.identity, Version: m.version,
 	}
 	for i, reference := range m.order {
 		s.Keys[i] = m.keys[reference]
@@ -43,7 +44,7 @@ func Restore(snapshot []byte) (*Machine, error) {
 		return nil, fmt.Errorf("hsm: decoding a snapshot: %w", err)
 	}
 	m := empty()
-	m.created, m.reference, m.identity = s.Created, s.Reference, s.Identity
+	m.created, m.reference, m.identity, m.version = s.Created, s.Reference, s.Identity, s.Version
 	if !m.takeUsers(s.Users) || !m.takeSessions(s.Sessions) || !m.takeKeys(s.Keys) {
 		return nil, errBadSnapshot
 	}
@@ -53,7 +54,7 @@ func Restore(snapshot []byte) (*Machine, error) {
 func (m *Machine) takeUsers(users []*user) bool {
 	var last uint64
 	for _, u := range users {
-		if u == nil || m.users[u.Name] != nil || u.Created <= last || u.Created > m.created || len(m.users) == MaxUsers {
+		if u == nil || m.users[u.Name] != nil || u.Created <= last || u.Created > m.created || u.Version > m.version || len(m.users) == MaxUsers {
 			return false
 		}
 		last = u.Created
@@ -85,13 +86,4 @@ func (m *Machine) takeKeys(keys []*key) bool {
 		m.addKey(k)
 	}
 	return true
-}
-
-// EndSessions closes every session: a machine restored from a backup starts with nobody logged in, and without the
-// lock-outs and HSMs of the cluster that it was taken from.
-func (m *Machine) EndSessions() {
-	clear(m.sessions)
-	for _, u := range m.users {
-		u.Failures = nil
-	}
 }

@@ -23,7 +23,8 @@ type user struct {
 	Role     hsmproto.Role `cbor:"2,keyasint"`
 	Created  uint64        `cbor:"3,keyasint"`
 	Password PasswordHash  `cbor:"4,keyasint"`
-	Version  uint64        `cbor:"5,keyasint"` // of Password
+	// Version is Password's, unique in the machine: a user made again under an old name is another one.
+	Version uint64 `cbor:"5,keyasint"`
 	// Failures counts consecutive wrong passwords by HSM; MaxFailures means locked there.
 	Failures map[string]int `cbor:"6,keyasint"`
 }
@@ -66,7 +67,8 @@ func CheckPassword(password []byte) *hsmproto.Error {
 
 func (m *Machine) addUser(name string, role hsmproto.Role, password PasswordHash) *user {
 	m.created++
-	u := &user{Name: name, Role: role, Created: m.created, Password: password, Version: 1}
+	u := &user{Name: name, Role: role, Created: m.created}
+	m.setPassword(u, password)
 	m.users[name] = u
 	return u
 }
@@ -140,14 +142,14 @@ func (c *Activate) apply(m *Machine) Result {
 	}
 	u := m.users[adminName]
 	u.Role = hsmproto.RoleAdmin
-	u.setPassword(c.Password)
+	m.setPassword(u, c.Password)
 	return echo(u)
 }
 
-func (u *user) setPassword(p PasswordHash) {
-	u.Password = p
-	u.Version++
-	u.Failures = nil
+// setPassword unlocks, too.
+func (m *Machine) setPassword(u *user, p PasswordHash) {
+	m.version++
+	u.Password, u.Version, u.Failures = p, m.version, nil
 }
 
 func (c *CreateUser) apply(m *Machine) Result {
@@ -228,6 +230,6 @@ func (c *ChangePassword) apply(m *Machine) Result {
 	if err := m.others(u.Name, s.Client); err != nil {
 		return Result{Refusal: err}
 	}
-	u.setPassword(c.Password)
+	m.setPassword(u, c.Password)
 	return echo(u)
 }

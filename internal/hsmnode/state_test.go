@@ -27,9 +27,9 @@ func loggedInClient(t testing.TB, keys *keyring) (*client, *group) {
 	}
 	for i, command := range []hsm.Command{
 		&hsm.Activate{},
-		session("admin", "admin", hsmproto.RoleAdmin, 2),
+		session("admin", "admin", hsmproto.RoleAdmin, 3),
 		&hsm.CreateUser{Session: "admin", User: "cu", Role: hsmproto.RoleCryptoUser},
-		session("cu", "cu", hsmproto.RoleCryptoUser, 1),
+		session("cu", "cu", hsmproto.RoleCryptoUser, 4),
 		&hsm.GenerateKey{
 			Session: "cu", ID: []byte("key"), Length: 32, Set: map[string]bool{"encrypt": true, "decrypt": true},
 			CheckValue: make([]byte, checkSize), Wrapped: wrapped, MinHsms: 1, Hsms: 1,
