@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
+	"keyward/internal/hsmclient"
+	"keyward/internal/hsmproto"
 	"keyward/internal/keywardtest"
+	"keyward/internal/secret"
+	"keyward/internal/server"
 )
 
 // exampleStore is the ready-made store.
@@ -204,10 +209,11 @@ type kept struct {
 	keys    []string
 	aliases map[string]string // name → key
 	sealed  map[string][]byte // plaintext → ciphertext
+	users   []string          // crypto users of the HSMs
 }
 
-// TestKillEverything kills every process at a random moment, again and again, while clients create keys and aliases and
-// encrypt. What was answered must be there after each new start.
+// TestKillEverything kills every process at a random moment, again and again, while clients create keys, aliases and HSM
+// users and encrypt. What was answered must be there after each new start.
 func TestKillEverything(t *testing.T) {
 	rounds := 20
 	if testing.Short() {
@@ -217,6 +223,7 @@ func TestKillEverything(t *testing.T) {
 	all := &kept{aliases: map[string]string{}, sealed: map[string][]byte{}}
 	all.keys = append(all.keys, createStoreKey(t, i))
 	store := exampleStore(t, i).CustomKeyStoreId
+	admin := newAdministrator(t, i)
 	for round := range rounds {
 		ctx, cancel := context.WithCancel(t.Context())
 		var writers sync.WaitGroup
@@ -224,6 +231,7 @@ func TestKillEverything(t *testing.T) {
 			client := i.KMS()
 			writers.Go(func() { all.write(ctx, client, store, fmt.Sprintf("%d-%d", round, w)) })
 		}
+		writers.Go(func() { all.addUsers(ctx, admin, fmt.Sprintf("u%d", round)) })
 		// A random moment is what this test is about; nothing is awaited.
 		<-time.After(time.Duration(50+rand.IntN(700)) * time.Millisecond)
 		i.Kill()
@@ -235,7 +243,9 @@ func TestKillEverything(t *testing.T) {
 			t.Fatalf("lost in round %d", round)
 		}
 	}
-	t.Logf("%d keys, %d aliases, %d ciphertexts survived %d kills", len(all.keys), len(all.aliases), len(all.sealed), rounds)
+	all.checkUsers(t, admin)
+	t.Logf("%d keys, %d aliases, %d ciphertexts, %d users survived %d kills",
+		len(all.keys), len(all.aliases), len(all.sealed), len(all.users), rounds)
 }
 
 // write creates and encrypts until the service is gone, remembering what was answered.
@@ -291,5 +301,88 @@ func (k *kept) check(t *testing.T, i *keywardtest.Installation) {
 	}
 	if s := exampleStore(t, i); s.ConnectionState != types.ConnectionStateTypeConnected {
 		t.Errorf("the store is %s %s", s.ConnectionState, s.ConnectionErrorCode)
+	}
+}
+
+// administrator reaches the example cluster's HSMs as the operators' shell does.
+type administrator struct {
+	addresses []string
+	anchor    []byte
+	password  []byte
+}
+
+func newAdministrator(t *testing.T, i *keywardtest.Installation) administrator {
+	t.Helper()
+	password, err := server.ReadExamplePassword(i.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	anchor, err := os.ReadFile(filepath.Join(i.Data, server.ExampleStoreName, server.ExampleCA))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := administrator{anchor: anchor, password: password.Expose()}
+	for _, h := range exampleCluster(t, i).Hsms {
+		a.addresses = append(a.addresses, aws.ToString(h.EniIp))
+	}
+	return a
+}
+
+// open connects and logs in. The caller closes.
+func (a administrator) open(ctx context.Context) (*hsmclient.Cluster, error) {
+	client, err := hsmclient.New(hsmclient.Config{
+		TrustAnchor: a.anchor,
+		Addresses:   func(context.Context) ([]string, error) { return a.addresses, nil },
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := client.Connect(ctx); err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	_, err = client.Login(ctx, hsmclient.Credentials{User: "admin", Role: hsmproto.RoleAdmin, Password: secret.New(bytes.Clone(a.password))})
+	if err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	return client, nil
+}
+
+// addUsers creates crypto users until the HSMs are gone.
+func (k *kept) addUsers(ctx context.Context, admin administrator, prefix string) {
+	client, err := admin.open(ctx)
+	if err != nil {
+		return // killed before the login
+	}
+	defer func() { _ = client.Close() }() // to HSMs that may be dead
+	for n := 0; ctx.Err() == nil; n++ {
+		name := fmt.Sprintf("%s_%d", prefix, n)
+		if _, err := client.CreateUser(ctx, name, hsmproto.RoleCryptoUser, secret.FromString("password-of-"+name)); err == nil {
+			k.remember(func() { k.users = append(k.users, name) })
+		}
+	}
+}
+
+func (k *kept) checkUsers(t *testing.T, admin administrator) {
+	t.Helper()
+	client, err := admin.open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Close() }()
+	listed, err := client.Users(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := map[string]bool{}
+	for _, u := range listed.Users {
+		there[u.Name] = true
+	}
+	for _, name := range k.users {
+		if !there[name] {
+			t.Errorf("user %s is gone", name)
+		}
+	}
+	if len(k.users) == 0 {
+		t.Error("no user was ever created: the test shows nothing about them")
 	}
 }

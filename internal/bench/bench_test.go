@@ -1,0 +1,181 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+
+	"keyward/internal/bench/bare"
+	"keyward/internal/keywardtest"
+	"keyward/internal/secret"
+)
+
+// bareVariable makes this test binary the bare server, in a process of its own like what it is compared with.
+const bareVariable = "KEYWARD_BENCH_BARE"
+
+func TestMain(m *testing.M) {
+	if credentials := os.Getenv(bareVariable); credentials != "" {
+		serveBare(credentials)
+		return
+	}
+	code := m.Run()
+	keywardtest.Cleanup()
+	os.Exit(code)
+}
+
+// serveBare serves until it is killed, and says where on standard output.
+func serveBare(credentials string) {
+	id, secretKey, _ := strings.Cut(credentials, ":")
+	handler, err := bare.New(id, secret.FromString(secretKey), time.Now)
+	if err != nil {
+		panic(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(l.Addr())
+	panic(http.Serve(l, handler))
+}
+
+func startBare(b *testing.B, credentials aws.Credentials) (address string) {
+	b.Helper()
+	server := exec.Command(os.Args[0])
+	server.Env = append(os.Environ(), bareVariable+"="+credentials.AccessKeyID+":"+credentials.SecretAccessKey)
+	server.Stderr = os.Stderr
+	out, err := server.StdoutPipe()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		_ = server.Process.Kill() // it has no other way to end
+		_ = server.Wait()
+	})
+	if _, err := fmt.Fscanln(out, &address); err != nil {
+		b.Fatal(err)
+	}
+	return address
+}
+
+// budgets of the design: the share of the bare server's requests a second.
+var budgets = []struct {
+	name   string
+	args   []string
+	store  bool
+	target float64
+}{
+	{"default-store/audit=durable", nil, false, 0.60},
+	{"default-store/audit=relaxed", []string{"--audit", "relaxed"}, false, 0.75},
+	{"two-HSM-store/audit=durable", nil, true, 0.35},
+}
+
+const (
+	connections = 64
+	// slice is how long each of the two servers is measured in turn; slices alternate, so that what else the machine
+	// does hits both.
+	slice = time.Second
+)
+
+// BenchmarkEncrypt replays one signed Encrypt of 64 bytes, everything on (TLS off). An iteration is one slice of each
+// server.
+func BenchmarkEncrypt(b *testing.B) {
+	for _, budget := range budgets {
+		b.Run(budget.name, func(b *testing.B) {
+			i := keywardtest.Start(b, keywardtest.Options{Args: budget.args})
+			key := createKey(b, i, budget.store)
+			credentials, err := i.Config().Credentials.Retrieve(b.Context())
+			if err != nil {
+				b.Fatal(err)
+			}
+			yardstick := startBare(b, credentials)
+			address := strings.TrimPrefix(i.Endpoint, "http://")
+			measure(b, yardstick, signed(b, credentials, yardstick, key)) // both once, to warm up
+			measure(b, address, signed(b, credentials, address, key))
+			var ours, bares float64
+			rounds := 0
+			for b.Loop() {
+				bares += measure(b, yardstick, signed(b, credentials, yardstick, key))
+				ours += measure(b, address, signed(b, credentials, address, key))
+				rounds++
+			}
+			b.ReportMetric(0, "ns/op") // an iteration's time says nothing
+			b.ReportMetric(ours/float64(rounds), "req/s")
+			b.ReportMetric(bares/float64(rounds), "bare-req/s")
+			b.ReportMetric(ours/bares, "ratio")
+			b.ReportMetric(budget.target, "budget")
+		})
+	}
+}
+
+func measure(b *testing.B, address string, request []byte) float64 {
+	b.Helper()
+	ctx, cancel := context.WithTimeout(b.Context(), slice)
+	defer cancel()
+	perSecond, err := Load(ctx, address, request, connections)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return perSecond
+}
+
+func createKey(b *testing.B, i *keywardtest.Installation, inStore bool) string {
+	b.Helper()
+	in := &kms.CreateKeyInput{}
+	if inStore {
+		page, err := i.KMS().DescribeCustomKeyStores(b.Context(), &kms.DescribeCustomKeyStoresInput{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		in.Origin, in.CustomKeyStoreId = types.OriginTypeAwsCloudhsm, page.CustomKeyStores[0].CustomKeyStoreId
+	}
+	made, err := i.KMS().CreateKey(b.Context(), in)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return aws.ToString(made.KeyMetadata.KeyId)
+}
+
+// signed is one Encrypt of 64 bytes as it stands on the wire.
+func signed(b *testing.B, credentials aws.Credentials, address, key string) []byte {
+	b.Helper()
+	body, err := json.Marshal(map[string]string{
+		"KeyId": key, "Plaintext": base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("keyward!"), 8)),
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	r, err := http.NewRequest(http.MethodPost, "http://"+address+"/", bytes.NewReader(body))
+	if err != nil {
+		b.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-amz-json-1.1")
+	r.Header.Set("X-Amz-Target", "TrentService.Encrypt")
+	hash := sha256.Sum256(body)
+	if err := v4.NewSigner().SignHTTP(b.Context(), credentials, r, hex.EncodeToString(hash[:]), "kms", "us-east-1", time.Now()); err != nil {
+		b.Fatal(err)
+	}
+	var wire bytes.Buffer
+	if err := r.Write(&wire); err != nil {
+		b.Fatal(err)
+	}
+	return wire.Bytes()
+}
