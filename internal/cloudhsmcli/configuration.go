@@ -19,7 +19,7 @@ type Configuration struct {
 	// Addresses of HSMs, IP or host:port. Without any the control plane is asked each time.
 	Addresses []string `json:"addresses,omitempty"`
 	Region    string   `json:"region,omitempty"`   // of the control plane; empty: as the AWS environment says
-	Endpoint  string   `json:"endpoint,omitempty"` // URL of the control plane; empty: as the AWS environment says
+	Endpoint  string   `json:"endpoint,omitempty"` // URL of the control plane, unless the AWS environment names one
 	// DisableKeyAvailabilityCheck allows keys that are on one HSM only.
 	DisableKeyAvailabilityCheck bool `json:"disableKeyAvailabilityCheck,omitempty"`
 	// TrustAnchor is the customer's CA in PEM. It lies in a file of its own beside the rest.

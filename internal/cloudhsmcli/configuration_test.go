@@ -172,6 +172,11 @@ func TestEndpointOfTheConfiguration(t *testing.T) {
 	if err != nil || len(got) != 1 {
 		t.Errorf("%v, %v", got, err)
 	}
+	t.Setenv("AWS_ENDPOINT_URL", url)
+	got, err = activeHsms(t.Context(), Configuration{ClusterID: clusterA, Region: "eu-west-1", Endpoint: "http://127.0.0.1:1"})
+	if err != nil || len(got) != 1 {
+		t.Errorf("the environment does not outweigh what is remembered: %v, %v", got, err)
+	}
 }
 
 func TestOnlyCluster(t *testing.T) {

@@ -38,6 +38,8 @@ func describeClusters(ctx context.Context, c Configuration) ([]types.Cluster, er
 	return clusters, nil
 }
 
+// newControlPlane prefers the endpoint of the environment, which an installation renews with every start, to the one
+// remembered.
 func newControlPlane(ctx context.Context, c Configuration) (*cloudhsmv2.Client, error) {
 	options := []func(*config.LoadOptions) error{
 		config.WithEC2IMDSClientEnableState(imds.ClientDisabled), // it would be waited for where there is none
@@ -46,14 +48,15 @@ func newControlPlane(ctx context.Context, c Configuration) (*cloudhsmv2.Client, 
 	if c.Region != "" {
 		options = append(options, config.WithRegion(c.Region))
 	}
-	if c.Endpoint != "" {
-		options = append(options, config.WithBaseEndpoint(c.Endpoint))
-	}
 	loaded, err := config.LoadDefaultConfig(ctx, options...)
 	if err != nil {
 		return nil, err
 	}
-	return cloudhsmv2.NewFromConfig(loaded), nil
+	return cloudhsmv2.NewFromConfig(loaded, func(o *cloudhsmv2.Options) {
+		if o.BaseEndpoint == nil && c.Endpoint != "" {
+			o.BaseEndpoint = &c.Endpoint
+		}
+	}), nil
 }
 
 // activeHsms are the addresses of the HSMs that the control plane counts as ACTIVE.
