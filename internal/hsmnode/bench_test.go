@@ -8,7 +8,7 @@ import (
 
 // BenchmarkEncrypt encrypts 256 bytes over one connection to a real HSM process.
 func BenchmarkEncrypt(b *testing.B) {
-	f := newCluster(b, 1)
+	f := newCluster(b, 1, "cu")
 	c := f.hsms[0].client().login("cu", hsmproto.RoleCryptoUser, userPassword)
 	id := []byte("key")
 	c.generate("", id, 1)

@@ -12,7 +12,7 @@ import (
 // With one HSM of three killed under load, the others go on encrypting; the dead one comes back with everything.
 func TestKillUnderLoad(t *testing.T) {
 	t.Parallel()
-	f := newCluster(t, 3)
+	f := newCluster(t, 3, "cu")
 	id := []byte("key")
 	var users []*user
 	for _, p := range f.hsms {
@@ -62,7 +62,7 @@ func TestKillUnderLoad(t *testing.T) {
 // over. Then everything works but making keys, until there is a replacement.
 func TestTakeOver(t *testing.T) {
 	t.Parallel()
-	f := newCluster(t, 2)
+	f := newCluster(t, 2, "cu", "kmsuser")
 	survivor, dead := f.hsms[0], f.hsms[1]
 	if rand.IntN(2) == 0 {
 		survivor, dead = dead, survivor
@@ -120,7 +120,7 @@ func TestTakeOver(t *testing.T) {
 // A member that was cut off while others took over forgets its state and joins anew, wherever the survivor is killed.
 func TestTakeOverRejoinsOthers(t *testing.T) {
 	t.Parallel()
-	f := newCluster(t, 3)
+	f := newCluster(t, 3, "cu")
 	c := f.hsms[0].client().login("cu", hsmproto.RoleCryptoUser, userPassword)
 	c.generate("", []byte("key"), 0)
 	survivor, back, gone := f.hsms[0], f.hsms[1], f.hsms[2]
@@ -161,7 +161,7 @@ func TestTakeOverRejoinsOthers(t *testing.T) {
 // A fenced HSM loses its vote and its sessions though it still runs.
 func TestFence(t *testing.T) {
 	t.Parallel()
-	f := newCluster(t, 3)
+	f := newCluster(t, 3, "kmsuser")
 	fenced := f.hsms[rand.IntN(3)]
 	var rest []*process
 	for _, p := range f.hsms {
@@ -191,7 +191,7 @@ func TestFence(t *testing.T) {
 // Whatever was answered is there after every process was killed at once, again and again.
 func TestKillEverything(t *testing.T) {
 	t.Parallel()
-	f := newCluster(t, 2)
+	f := newCluster(t, 2, "cu")
 	answered := 0
 	for round := range 4 {
 		c := f.hsms[round%2].client().login("cu", hsmproto.RoleCryptoUser, userPassword)

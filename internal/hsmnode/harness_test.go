@@ -139,6 +139,9 @@ type process struct {
 	stdin  io.WriteCloser
 	stderr *bytes.Buffer
 	gone   chan struct{}
+
+	mu      sync.Mutex // guards managed
+	managed *hsmproto.Conn
 }
 
 // add starts a new HSM without telling anybody.
@@ -249,12 +252,35 @@ func (p *process) end() {
 	}
 }
 
-// manage makes one management call.
+// manage makes a management call over a connection that is kept.
 func (p *process) manage(op hsmproto.Op, in, out any) error {
-	return p.manageAs(p.fleet.control, op, in, out)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.managed == nil || p.managed.Err() != nil {
+		conn, err := p.dialManagement(p.fleet.control)
+		if err != nil {
+			return err
+		}
+		p.managed = conn
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return p.managed.Call(ctx, op, in, out)
 }
 
+// manageAs makes one management call with this certificate.
 func (p *process) manageAs(credential tls.Certificate, op hsmproto.Op, in, out any) error {
+	conn, err := p.dialManagement(credential)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return conn.Call(ctx, op, in, out)
+}
+
+func (p *process) dialManagement(credential tls.Certificate) (*hsmproto.Conn, error) {
 	config := &tls.Config{Certificates: []tls.Certificate{credential}, InsecureSkipVerify: true}
 	config.VerifyConnection = func(s tls.ConnectionState) error {
 		if !bytes.Equal(s.PeerCertificates[0].Raw, p.member.Hardware) {
@@ -264,13 +290,9 @@ func (p *process) manageAs(credential tls.Certificate, op hsmproto.Op, in, out a
 	}
 	c, err := tls.Dial("tcp", net.JoinHostPort(p.config.Address, strconv.Itoa(hsmproto.ManagementPort)), config)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	conn := hsmproto.NewConn(c)
-	defer conn.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	return conn.Call(ctx, op, in, out)
+	return hsmproto.NewConn(c), nil
 }
 
 func (p *process) status() (hsmproto.StatusReply, error) {
@@ -323,23 +345,18 @@ func (f *fleet) membership(members ...*process) hsmproto.SetMembersRequest {
 	return q
 }
 
-// cluster starts an initialised and activated cluster of n HSMs with users admin, kmsuser and cu.
-func newCluster(t testing.TB, n int) *fleet {
+// newCluster starts an initialised cluster of n HSMs. If it is to have crypto users it is activated. Every password
+// costs a fifth of a second, so tests name the users they need.
+func newCluster(t testing.TB, n int, users ...string) *fleet {
 	t.Helper()
 	f := newFleet(t)
 	first := f.add(hsmproto.CreateFirst)
 	f.tell(first)
 	first.until("leader", joined)
 	first.initialize()
-	c := first.client()
-	c.must(hsmproto.OpActivate, hsmproto.ActivateRequest{Password: []byte(adminPassword)}, nil)
-	c.login("admin", hsmproto.RoleAdmin, adminPassword)
-	for name, password := range map[string]string{"kmsuser": userPassword, "cu": userPassword} {
-		c.must(hsmproto.OpCreateUser, hsmproto.UserRequest{
-			User: name, Role: hsmproto.RoleCryptoUser, Password: []byte(password),
-		}, nil)
+	if len(users) > 0 {
+		first.activate(users)
 	}
-	c.conn.Close()
 	for len(f.hsms) < n {
 		f.add(hsmproto.CreateJoin)
 	}
@@ -350,6 +367,19 @@ func newCluster(t testing.TB, n int) *fleet {
 		p.until("joined", voters(n))
 	}
 	return f
+}
+
+func (p *process) activate(users []string) {
+	c := p.client()
+	c.must(hsmproto.OpActivate, hsmproto.ActivateRequest{Password: []byte(adminPassword)}, nil)
+	c.login("admin", hsmproto.RoleAdmin, adminPassword)
+	for _, name := range users {
+		c.must(hsmproto.OpCreateUser, hsmproto.UserRequest{
+			User: name, Role: hsmproto.RoleCryptoUser, Password: []byte(userPassword),
+		}, nil)
+	}
+	c.must(hsmproto.OpLogout, hsmproto.Empty{}, nil)
+	c.conn.Close()
 }
 
 const (

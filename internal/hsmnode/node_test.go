@@ -93,7 +93,7 @@ func checkAttestation(t *testing.T, f *fleet, p *process, c *hsmproto.Certificat
 
 func TestClusterOfTwo(t *testing.T) {
 	t.Parallel()
-	f := newCluster(t, 2)
+	f := newCluster(t, 2, "cu", "kmsuser")
 	one := f.hsms[0].client().login("cu", hsmproto.RoleCryptoUser, userPassword)
 	two := f.hsms[1].client().login("cu", hsmproto.RoleCryptoUser, userPassword)
 	other := f.hsms[1].client().login("kmsuser", hsmproto.RoleCryptoUser, userPassword)
@@ -153,7 +153,7 @@ func checkCrypt(t *testing.T, one, two *user, id []byte, mechanism hsmproto.Mech
 
 func TestOneHsmMakesNoKeys(t *testing.T) {
 	t.Parallel()
-	f := newCluster(t, 1)
+	f := newCluster(t, 1, "cu")
 	c := f.hsms[0].client().login("cu", hsmproto.RoleCryptoUser, userPassword)
 	refused(t, c.call(hsmproto.OpGenerateKey, hsmproto.GenerateKeyRequest{Length: 32}, nil), hsmproto.CodeKeyAvailability)
 	c.generate("", nil, 1)
@@ -167,7 +167,7 @@ func TestOneHsmMakesNoKeys(t *testing.T) {
 // Five wrong passwords lock a user on that HSM; the lock survives a crash, and only an admin lifts it.
 func TestLockout(t *testing.T) {
 	t.Parallel()
-	f := newCluster(t, 1)
+	f := newCluster(t, 1, "cu")
 	p := f.hsms[0]
 	cu := hsmproto.RoleCryptoUser
 	c := p.client()
@@ -204,7 +204,7 @@ func TestLockout(t *testing.T) {
 // Guesses side by side are counted one by one.
 func TestParallelGuesses(t *testing.T) {
 	t.Parallel()
-	f := newCluster(t, 1)
+	f := newCluster(t, 1, "cu")
 	const guesses = 8
 	answers := make(chan error, guesses)
 	for range guesses {
@@ -228,7 +228,7 @@ func TestParallelGuesses(t *testing.T) {
 // The key store's connector holds its user alone, on every HSM, until it leaves; and finds those who hold it first.
 func TestExclusiveLogin(t *testing.T) {
 	t.Parallel()
-	f := newCluster(t, 2)
+	f := newCluster(t, 2, "kmsuser")
 	cu := hsmproto.RoleCryptoUser
 	person := f.hsms[1].client().login("kmsuser", cu, userPassword)
 	store, second := f.hsms[0].client(), f.hsms[1].client()
@@ -252,7 +252,9 @@ func TestExclusiveLogin(t *testing.T) {
 	// A lost connection ends its session without a word from the client.
 	store.conn.Close()
 	second.conn.Close()
-	f.hsms[0].until("without kmsuser", func(s hsmproto.StatusReply) bool { return s.Sessions == 1 })
+	for _, p := range f.hsms {
+		p.until("without kmsuser", func(s hsmproto.StatusReply) bool { return s.Sessions == 1 })
+	}
 	person.login("kmsuser", cu, "rotatedPassword1")
 	refused(t, admin.call(hsmproto.OpChangePassword, change, nil), hsmproto.CodeUserLoggedIn)
 	refused(t, admin.call(hsmproto.OpDeleteUser, change, nil), hsmproto.CodeUserOwnsKeys)
@@ -261,7 +263,7 @@ func TestExclusiveLogin(t *testing.T) {
 // A client that reconnects takes the place of its lost connection at once.
 func TestReconnection(t *testing.T) {
 	t.Parallel()
-	f := newCluster(t, 1)
+	f := newCluster(t, 1, "kmsuser")
 	old, again := f.hsms[0].client(), f.hsms[0].client()
 	again.client = old.client
 	for _, c := range []*user{old, again} {
@@ -345,7 +347,7 @@ func TestBootRefusals(t *testing.T) {
 // Nothing on disk shows what the HSM holds.
 func TestFilesAreSealed(t *testing.T) {
 	t.Parallel()
-	f := newCluster(t, 2)
+	f := newCluster(t, 2, "cu", "kmsuser")
 	c := f.hsms[0].client().login("cu", hsmproto.RoleCryptoUser, userPassword)
 	const label, id = "marker-of-a-label", "marker-of-an-id"
 	c.generate(label, []byte(id), 0)
