@@ -233,7 +233,7 @@ func TestKillEverything(t *testing.T) {
 		}
 		writers.Go(func() { all.addUsers(ctx, admin, fmt.Sprintf("u%d", round)) })
 		// A random moment is what this test is about; nothing is awaited.
-		<-time.After(time.Duration(50+rand.IntN(700)) * time.Millisecond)
+		<-time.After(time.Duration(50+rand.IntN(2000)) * time.Millisecond)
 		i.Kill()
 		cancel()
 		writers.Wait()
