@@ -210,10 +210,22 @@ func (g *group) observe() {
 	})
 }
 
-// joined reports whether this HSM is a voter that has applied everything acknowledged before it became one.
+// joined reports whether this HSM is a voter that has applied everything acknowledged before it became one. After a
+// restart that is so once a leader has told how much of the log is agreed on.
 func (g *group) joined() bool {
 	_, voters := g.state.agreed()
 	return slices.Contains(voters, g.node.config.Node)
+}
+
+// belongs reports whether this HSM has joined, in this run or an earlier one: then its disk holds everything that was
+// acknowledged, even while it has no leader and has not replayed it.
+func (g *group) belongs() bool {
+	if g.joined() {
+		return true
+	}
+	d := g.node.vault.get()
+	return d.Group == g.number && d.Start == startNormal &&
+		slices.Contains(votersOf(g.raft.GetConfiguration().Configuration()), d.Node)
 }
 
 // ready is joined, remembered: it is asked for every call. A member that leaves is fenced by others.

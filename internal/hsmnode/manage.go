@@ -56,8 +56,10 @@ func (n *node) status() hsmproto.StatusReply {
 		return reply
 	}
 	_, leader := g.raft.LeaderWithID()
-	reply.Leader, reply.LastIndex, reply.Joined = string(leader), g.raft.LastIndex(), g.joined()
-	_, reply.Voters = g.state.agreed()
+	reply.Leader, reply.LastIndex, reply.Joined = string(leader), g.raft.LastIndex(), g.belongs()
+	if _, reply.Voters = g.state.agreed(); len(reply.Voters) == 0 { // nothing replayed yet
+		reply.Voters = votersOf(g.raft.GetConfiguration().Configuration())
+	}
 	g.state.read(func(m *hsm.Machine) {
 		certificate, _ := m.ClusterCertificate()
 		reply.Initialized, reply.Activated = certificate != "", m.Activated()

@@ -85,7 +85,7 @@ func (n *node) takeOver(q *hsmproto.TakeOverRequest) error {
 	switch {
 	case d.Secrets != nil && d.Group == q.Epoch && q.Epoch > 0: // done already
 		return n.setMembers(q)
-	case g == nil || !g.joined() || q.Epoch <= d.Group:
+	case g == nil || !g.belongs() || q.Epoch <= d.Group:
 		return &hsmproto.Error{Code: hsmproto.CodeBadRequest, Detail: "this HSM has nothing to carry on with"}
 	}
 	err := n.regroupAs(func(d *device) error {
