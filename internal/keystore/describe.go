@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
+	"keyward/internal/arn"
 	"keyward/internal/connection"
 	"keyward/internal/operation"
 )
@@ -29,7 +30,7 @@ func (m *Manager) describeCustomKeyStores(ctx context.Context, call *operation.C
 	if err != nil {
 		return nil, err
 	}
-	stores, err := m.store.KeyStores(ctx, call.Scope)
+	stores, err := m.list(ctx, call.Scope)
 	if err != nil {
 		return nil, err
 	}
@@ -55,6 +56,14 @@ func (m *Manager) describeCustomKeyStores(ctx context.Context, call *operation.C
 		}
 	}
 	return out, nil
+}
+
+// list reads a scope's stores as the hot path knows them: it waits until what is committed is published, so that who
+// reads CONNECTED here finds the store's keys usable.
+func (m *Manager) list(ctx context.Context, scope arn.Scope) ([]*Record, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.store.KeyStores(ctx, scope)
 }
 
 // one finds a store by id or name.

@@ -73,7 +73,7 @@ func readInventory(ctx context.Context, pool Pool, begun time.Time) (*inventory,
 // TakeInventory compares the keys of every CONNECTED store with its cluster's now instead of when their time comes.
 func (m *Manager) TakeInventory(ctx context.Context) {
 	for _, e := range *m.view.Load() {
-		if e.link == nil {
+		if !e.usable {
 			continue
 		}
 		if pool, err := e.link.ready(ctx); err == nil && pool != nil {

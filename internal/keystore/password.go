@@ -1,7 +1,6 @@
 package keystore
 
 import (
-	"bytes"
 	"crypto/rand"
 	"fmt"
 
@@ -53,6 +52,3 @@ func (m *Manager) openPassword(id string, sealed []byte) (secret.Bytes, error) {
 	}
 	return secret.New(plain), nil
 }
-
-// copyOf gives a secret that may be wiped apart from s.
-func copyOf(s secret.Bytes) secret.Bytes { return secret.New(bytes.Clone(s.Expose())) }

@@ -1,6 +1,7 @@
 package keystore_test
 
 import (
+	"flag"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,14 @@ import (
 
 func TestMain(m *testing.M) {
 	hsmtest.RunHsm()
+	flag.Parse()
+	asked := false
+	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "rapid.checks" })
+	if !asked { // each check opens databases; -rapid.checks=1000 takes the time
+		if err := flag.Set("rapid.checks", "25"); err != nil {
+			panic(err)
+		}
+	}
 	os.Exit(m.Run())
 }
 
