@@ -32,13 +32,13 @@ const idleTick = 5 * time.Second
 // Run takes up the work of all clusters where it was left and keeps at it until ctx ends, then waits for steps under
 // way. It is called once.
 func (s *Service) Run(ctx context.Context) error {
+	s.mu.Lock()
+	s.run, s.started = ctx, time.Now() // before the clusters are listed: one made meanwhile wakes its keeper itself
+	s.mu.Unlock()
 	all, err := s.releaseOrphans(ctx)
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		return err
 	}
-	s.mu.Lock()
-	s.run, s.started = ctx, time.Now()
-	s.mu.Unlock()
 	for _, c := range all {
 		s.wake(c.Scope, c.ID)
 	}

@@ -397,7 +397,7 @@ func (s situation) joined(h *Hsm) bool {
 	if !h.Member || !s.told(h) || !s.health[h.ID].Status.Joined {
 		return false
 	}
-	if s.cluster.TakeOver != "" && s.cluster.TakeOver != h.Node {
+	if s.cluster.TakeOver != "" {
 		return false
 	}
 	other := s.witness(h.ID)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"keyward/internal/cloudhsm"
@@ -32,7 +33,8 @@ type unit struct {
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when the supervision has ended; nil before it began
 
-	looking sync.Mutex // one look at a time
+	running atomic.Pointer[process] // nil while there is no process
+	looking sync.Mutex              // one look at a time
 
 	mu     sync.Mutex // guards what follows
 	gently bool       // how the process is to end
@@ -113,6 +115,8 @@ func (u *unit) pause(d time.Duration) bool {
 // attend watches a running process until it is dead, and says why. A process whose folder was taken away is killed: what
 // it acknowledges would not be kept.
 func (u *unit) attend(p *process) error {
+	u.running.Store(p)
+	defer u.running.Store(nil)
 	ctx, cancel := context.WithCancel(u.ctx)
 	defer cancel()
 	defer u.disconnect()
