@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -26,6 +27,7 @@ var sideways = map[string][]string{
 	"operation": {"audit", "policy"}, // a call carries its caller and its event
 	"hsm":       {"hsmproto"},        // the machine answers in the codes and roles of the HSM's language
 	"cloudhsm":  {"network"},         // clusters stand in subnets
+	"storage":   {"keystore"},        // keeps the records of key stores
 	"command":   {"server", "demo", "cloudhsmcli"},
 	"demo":      {"server", "cloudhsmcli"},
 	"server":    {"cloudhsmcli"}, // writes the example cluster's client configuration
@@ -64,7 +66,7 @@ func TestImportsGoDownwards(t *testing.T) {
 			}
 			if testKits[to] {
 				t.Errorf("%s imports the test kit %s outside tests", p.ImportPath, to)
-			} else if storeys[to] > storeys[from] || storeys[to] == storeys[from] && !contains(sideways[from], to) {
+			} else if storeys[to] > storeys[from] || storeys[to] == storeys[from] && !slices.Contains(sideways[from], to) {
 				t.Errorf("%s (storey %d) imports %s (storey %d)", p.ImportPath, storeys[from], imported, storeys[to])
 			}
 		}
@@ -76,13 +78,4 @@ func room(path, prefix string) (string, bool) {
 	rest, ok := strings.CutPrefix(path, prefix)
 	name, _, _ := strings.Cut(rest, "/")
 	return name, ok
-}
-
-func contains(list []string, s string) bool {
-	for _, one := range list {
-		if one == s {
-			return true
-		}
-	}
-	return false
 }
