@@ -300,7 +300,7 @@ func TestRestart(t *testing.T) {
 		k := w.key("1234abcd-12ab-34cd-56ef-1234567890ab", id)
 		w.kill()
 		w.must(h.reset("ChangedByAdmin"))
-		w.start(false)
+		w.start()
 		for range 3 {
 			_, err := w.m.Seal(t.Context(), k, nil, []byte("x"))
 			w.wants(err, "KMSInvalidStateException")
@@ -321,7 +321,7 @@ func TestRestart(t *testing.T) {
 		<-arrived
 		w.kill()
 		h.set(func(h *hsms) { h.hook = nil })
-		w.start(false)
+		w.start()
 		w.await(id, connection.Connected)
 	})
 	t.Run("CONNECTING fails cleanly", func(t *testing.T) {
@@ -333,7 +333,7 @@ func TestRestart(t *testing.T) {
 		<-arrived
 		w.kill()
 		h.set(func(h *hsms) { h.hook, h.users = nil, nil })
-		w.start(false)
+		w.start()
 		if e := w.await(id, connection.Failed); e.ConnectionErrorCode != types.ConnectionErrorCodeTypeUserNotFound {
 			t.Errorf("%s", e.ConnectionErrorCode)
 		}

@@ -289,7 +289,7 @@ func TestStoresAreApart66and67(t *testing.T) {
 	w := newWorld(t)
 	w.kill()
 	w.rate = 3
-	w.start(false)
+	w.start()
 	a := w.connected()
 	b, err := w.create(createInput("Other", clusterB, password))
 	w.must(err)

@@ -53,6 +53,9 @@ func realWorld(t *testing.T) (*world, *hsmtest.Cluster, *awskms.CreateCustomKeyS
 // The life of a store on real HSMs: connect, rotation, exclusive use, the loss of an HSM under load, a restart, the
 // failures that a person at the shell causes, and the repair.
 func TestRealHSMs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts HSM processes")
+	}
 	w, c, in := realWorld(t)
 	id, err := w.create(in)
 	w.must(err)

@@ -232,7 +232,7 @@ func TestCrashAtEveryPoint64(t *testing.T) {
 		finished := w.describe(id).ConnectionState == connection.Connected
 		w.kill()
 		h.set(func(h *hsms) { h.hook = nil })
-		w.start(false)
+		w.start()
 		w.holds(id)
 		if w.describe(id).ConnectionState == connection.Disconnected { // it died before the attempt was kept
 			w.must(w.connect(id))
@@ -284,7 +284,7 @@ func TestAnyTroubleEndsConnected(t *testing.T) {
 				w.quietly(id, w.killAt(rapid.IntRange(1, 20).Draw(rt, "point")))
 				w.kill()
 				h.set(func(h *hsms) { h.hook = nil })
-				w.start(false)
+				w.start()
 			case "lost":
 				h.once("ChangePassword", rapid.Bool().Draw(rt, "applied"), lost())
 			case "disconnect":

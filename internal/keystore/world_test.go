@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/big"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -83,9 +84,36 @@ func (w *world) begin() {
 	var err error
 	w.seal, err = rootkey.Create(filepath.Join(w.dir, "root"), rootkey.KeyFile(filepath.Join(w.dir, "seal")))
 	w.must(err)
-	w.start(true)
+	w.must(os.WriteFile(filepath.Join(w.dir, "keyward.db"), emptyDatabase(), 0o600))
+	w.start()
 	w.t.Cleanup(w.kill)
 }
+
+// emptyDatabase is a database whose schema is up to date; making one for every test takes most of the tests' time.
+var emptyDatabase = sync.OnceValue(func() []byte {
+	dir, err := os.MkdirTemp("", "keystore")
+	if err != nil {
+		panic(err)
+	}
+	defer func() {
+		if err := os.RemoveAll(dir); err != nil {
+			panic(err)
+		}
+	}()
+	path := filepath.Join(dir, "keyward.db")
+	db, err := sqlite.Open(context.Background(), path, sqlite.Options{Create: true})
+	if err == nil {
+		err = db.Close()
+	}
+	if err != nil {
+		panic(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		panic(err)
+	}
+	return data
+})
 
 func (w *world) must(err error) {
 	w.t.Helper()
@@ -94,10 +122,10 @@ func (w *world) must(err error) {
 	}
 }
 
-func (w *world) start(create bool) {
+func (w *world) start() {
 	w.t.Helper()
 	var err error
-	w.db, err = sqlite.Open(context.Background(), filepath.Join(w.dir, "keyward.db"), sqlite.Options{Create: create})
+	w.db, err = sqlite.Open(context.Background(), filepath.Join(w.dir, "keyward.db"), sqlite.Options{})
 	w.must(err)
 	w.gate = &gate{Store: w.db.KeyStores(), changed: make(chan struct{})}
 	w.m = keystore.New(keystore.Config{
@@ -132,7 +160,7 @@ func (w *world) kill() {
 func (w *world) restart() {
 	w.t.Helper()
 	w.kill()
-	w.start(false)
+	w.start()
 }
 
 func (w *world) open(c hsmclient.Config) (keystore.Pool, error) {
