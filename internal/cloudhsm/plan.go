@@ -190,7 +190,8 @@ func (s situation) excludeOne(next *Cluster) string {
 }
 
 // mayLeave reports whether a member that is being deleted can go without taking acknowledged writes with it: another
-// member is in step and, unless h itself is beyond helping, alive. The last HSM does not leave, it is removed.
+// member is in step and alive or, where h is no better off, at least not lost. The last HSM does not leave, it is
+// removed.
 func (s situation) mayLeave(h *Hsm) bool {
 	if s.last(h) {
 		return false
@@ -200,7 +201,7 @@ func (s situation) mayLeave(h *Hsm) bool {
 		return true
 	}
 	return !health.Live && slices.ContainsFunc(s.cluster.Hsms, func(o Hsm) bool {
-		return o.ID != h.ID && o.Member && o.InStep
+		return o.ID != h.ID && o.Member && o.InStep && !s.health[o.ID].Lost
 	})
 }
 
@@ -234,7 +235,7 @@ func (s situation) chooseSuccessor(next *Cluster) {
 	var chosen *Hsm
 	for i := range next.Hsms {
 		m := &next.Hsms[i]
-		if m.Member && m.InStep && (chosen == nil || s.ahead(m, chosen)) {
+		if m.Member && m.InStep && !s.health[m.ID].Lost && (chosen == nil || s.ahead(m, chosen)) {
 			chosen = m
 		}
 	}
@@ -391,17 +392,17 @@ func (s situation) silent(h *Hsm) bool {
 	return s.now.Sub(since) > s.timing.Fence
 }
 
-// joined reports whether a member holds everything that was acknowledged, by its own word and, where others are in
-// step, by that of one of them: after a takeover an HSM may not have noticed yet that it was left behind.
+// joined reports whether a member holds everything that was acknowledged: by its own word, and, where others are in
+// step, by that of one of them. After a takeover an HSM may not have noticed yet that it was left behind.
 func (s situation) joined(h *Hsm) bool {
-	if !h.Member || !s.told(h) || !s.health[h.ID].Status.Joined {
+	if !h.Member || !s.told(h) || !s.health[h.ID].Status.Joined || s.cluster.TakeOver != "" {
 		return false
 	}
-	if s.cluster.TakeOver != "" {
-		return false
+	if !slices.ContainsFunc(s.cluster.Hsms, func(o Hsm) bool { return o.ID != h.ID && o.Member && o.InStep }) {
+		return true
 	}
 	other := s.witness(h.ID)
-	return other == nil || (s.told(other) && slices.Contains(s.health[other.ID].Status.Voters, h.Node))
+	return other != nil && s.told(other) && slices.Contains(s.health[other.ID].Status.Voters, h.Node)
 }
 
 // settled reports whether the membership is in force, so that the next change can build on it: a live member in step

@@ -48,11 +48,15 @@ type Fleet struct {
 
 	mu     sync.Mutex // guards what follows
 	units  map[string]*unit
-	orders map[string]*sync.Mutex // held by whoever starts or ends an HSM, so that orders on one HSM come in turn
+	orders map[string]*sync.Mutex // held by whoever makes, runs or removes an HSM, so that these come in turn
+	halted map[string]bool        // nodes that must not run again
 }
 
-// errClosed is the answer of a fleet that was closed.
-var errClosed = errors.New("fleet: closed")
+// What enlist refuses.
+var (
+	errClosed = errors.New("fleet: closed")
+	errHalted = errors.New("fleet: this incarnation was halted for good")
+)
 
 // New makes a fleet without HSMs.
 func New(c Config) (*Fleet, error) {
@@ -61,7 +65,7 @@ func New(c Config) (*Fleet, error) {
 	}
 	f := &Fleet{
 		config: c, changed: make(chan struct{}, 1),
-		units: make(map[string]*unit), orders: make(map[string]*sync.Mutex),
+		units: make(map[string]*unit), orders: make(map[string]*sync.Mutex), halted: make(map[string]bool),
 	}
 	var err error
 	if f.provider, err = x509.ParseCertificate(c.Authority.ProviderRoot()); err != nil {
@@ -119,25 +123,31 @@ func (f *Fleet) unit(hsmID string) *unit {
 	return f.units[hsmID]
 }
 
-// enlist makes u the HSM's unit, unless the fleet was closed.
+// enlist makes u the HSM's unit, unless it must not run; the caller then supervises it.
 func (f *Fleet) enlist(u *unit) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.ctx.Err() != nil {
 		return errClosed
 	}
+	if f.halted[u.machine.Node] {
+		return errHalted
+	}
 	f.units[u.machine.HsmID] = u
 	return nil
 }
 
-// dismiss ends an HSM's process and supervision, if there are any.
-func (f *Fleet) dismiss(hsmID string, gently bool) {
+// dismiss ends an HSM's process and supervision, if there are any. It stays listed until it is dead, so that others who
+// want it dead wait as well.
+func (f *Fleet) dismiss(u *unit, gently bool) {
+	if u == nil {
+		return
+	}
+	u.end(gently)
 	f.mu.Lock()
-	u := f.units[hsmID]
-	delete(f.units, hsmID)
-	f.mu.Unlock()
-	if u != nil {
-		u.end(gently)
+	defer f.mu.Unlock()
+	if id := u.machine.HsmID; f.units[id] == u {
+		delete(f.units, id)
 	}
 }
 
@@ -154,7 +164,7 @@ func (f *Fleet) signal() {
 // Make implements cloudhsm.Fleet.
 func (f *Fleet) Make(ctx context.Context, m cloudhsm.Machine, create hsmproto.Create) (cloudhsm.Hardware, error) {
 	defer f.order(m.HsmID)()
-	f.dismiss(m.HsmID, false)
+	f.dismiss(f.unit(m.HsmID), false)
 	if err := wipe(f.folder(m.HsmID)); err != nil {
 		return cloudhsm.Hardware{}, fmt.Errorf("emptying the folder of %s: %w", m.HsmID, err)
 	}
@@ -178,18 +188,22 @@ func (f *Fleet) Run(m cloudhsm.Machine) {
 		if u.machine == m {
 			return
 		}
-		f.dismiss(m.HsmID, false)
+		f.dismiss(u, false)
 	}
 	if u := newUnit(f, m); f.enlist(u) == nil {
 		u.supervise(nil)
 	}
 }
 
-// Halt implements cloudhsm.Fleet.
+// Halt implements cloudhsm.Fleet. It waits for no other order: others of the cluster wait for this one to go on. An
+// order to run this incarnation that comes late is refused.
 func (f *Fleet) Halt(_ context.Context, hsmID, node string) error {
-	defer f.order(hsmID)()
-	if u := f.unit(hsmID); u != nil && u.machine.Node == node {
-		f.dismiss(hsmID, false)
+	f.mu.Lock()
+	f.halted[node] = true
+	u := f.units[hsmID]
+	f.mu.Unlock()
+	if u != nil && u.machine.Node == node {
+		f.dismiss(u, false)
 	}
 	return nil
 }

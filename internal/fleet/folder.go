@@ -40,7 +40,7 @@ func wipe(dir string) error {
 // Discard implements cloudhsm.Fleet.
 func (f *Fleet) Discard(_ context.Context, hsmID string) error {
 	defer f.order(hsmID)()
-	f.dismiss(hsmID, false)
+	f.dismiss(f.unit(hsmID), false)
 	return remove(f.folder(hsmID))
 }
 
@@ -55,7 +55,7 @@ func remove(dir string) error {
 // or never taken.
 func (f *Fleet) Keep(_ context.Context, hsmID, clusterID string) error {
 	defer f.order(hsmID)()
-	f.dismiss(hsmID, true)
+	f.dismiss(f.unit(hsmID), true)
 	if !f.HasFolder(hsmID) {
 		return nil
 	}

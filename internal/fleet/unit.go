@@ -43,7 +43,7 @@ type unit struct {
 }
 
 func newUnit(f *Fleet, m cloudhsm.Machine) *unit {
-	u := &unit{fleet: f, machine: m}
+	u := &unit{fleet: f, machine: m, done: make(chan struct{})}
 	u.ctx, u.cancel = context.WithCancel(context.Background())
 	u.health = cloudhsm.Health{Since: time.Now(), Problem: "it is starting"}
 	return u
@@ -51,7 +51,6 @@ func newUnit(f *Fleet, m cloudhsm.Machine) *unit {
 
 // supervise keeps the HSM running until end; p is its running process, or nil.
 func (u *unit) supervise(p *process) {
-	u.done = make(chan struct{})
 	go func() {
 		defer close(u.done)
 		u.keepRunning(p)
