@@ -40,6 +40,8 @@ type device struct {
 	Start   startMode         `cbor:"12,keyasint"`
 	Epoch   uint64            `cbor:"13,keyasint"`
 	Members []hsmproto.Member `cbor:"14,keyasint"`
+	// Identity is the machine's, for clients who come before the log is replayed.
+	Identity hsmproto.InitializeRequest `cbor:"15,keyasint"`
 }
 
 // startMode survives a crash between deciding on a step and completing it.

@@ -44,6 +44,7 @@ func TestKillUnderLoad(t *testing.T) {
 	})
 	f.hsms[victim].start()
 	f.hsms[victim].until("back", voters(3))
+	f.hsms[victim].serves()
 	for _, stop := range stops {
 		stop()
 	}
@@ -221,6 +222,7 @@ func TestKillEverything(t *testing.T) {
 		}
 		for _, p := range f.hsms {
 			p.until("back", voters(2))
+			p.serves()
 		}
 		check := f.hsms[(round+1)%2].client().login("cu", hsmproto.RoleCryptoUser, userPassword)
 		var found hsmproto.FindKeysReply

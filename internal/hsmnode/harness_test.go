@@ -319,6 +319,23 @@ func (p *process) until(what string, wanted func(hsmproto.StatusReply) bool) hsm
 	}
 }
 
+// serves returns once clients are served: a restarted HSM has replayed its log.
+func (p *process) serves() {
+	p.fleet.t.Helper()
+	c := p.client()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	deadline := time.After(patience)
+	for c.call(hsmproto.OpInfo, hsmproto.Empty{}, nil) != nil {
+		select {
+		case <-ticker.C:
+		case <-deadline:
+			p.fleet.t.Fatalf("%s does not serve clients", p.config.HsmID)
+		}
+	}
+	c.conn.Close()
+}
+
 func joined(s hsmproto.StatusReply) bool { return s.Joined && s.Leader != "" }
 
 func voters(n int) func(hsmproto.StatusReply) bool {

@@ -120,13 +120,13 @@ func (n *node) regroupAs(change func(*device) error) error {
 	return n.vault.sweep()
 }
 
-// tend keeps the group as the control plane wants it, whenever this HSM leads, and notes that a fresh HSM has arrived.
+// tend keeps the group as the control plane wants it, whenever this HSM leads, and the device file in step.
 func (g *group) tend() {
 	ticker := time.NewTicker(tendInterval)
 	defer ticker.Stop()
 	for {
 		told, changed := g.node.told.wait(), g.node.leadership.wait()
-		g.arrive()
+		g.remember()
 		if g.leads() {
 			if err := g.reconcile(); err != nil && g.ctx.Err() == nil {
 				g.node.log.Debug("membership", "error", err)
@@ -142,15 +142,19 @@ func (g *group) tend() {
 	}
 }
 
-// arrive notes that this HSM has state to lose from now on.
-func (g *group) arrive() {
-	if g.node.vault.get().Start != startFresh || !g.joined() {
+// remember keeps in the device file what this HSM must know before it has replayed its log: that it has state to lose
+// from now on, and the cluster's certificate.
+func (g *group) remember() {
+	d, identity := g.node.vault.get(), g.state.identity()
+	arrived := d.Start == startFresh && g.joined()
+	if !arrived && (identity == d.Identity || identity.ClusterCertificate == "") {
 		return
 	}
 	err := g.node.vault.update(func(d *device) error {
-		if d.Group == g.number {
+		if arrived && d.Group == g.number {
 			d.Start = startNormal
 		}
+		d.Identity = identity
 		return nil
 	})
 	if err != nil {

@@ -183,6 +183,7 @@ func TestLockout(t *testing.T) {
 	p.kill()
 	p.start()
 	p.until("leader", joined)
+	p.serves()
 	c = p.client()
 	for range 2 {
 		refused(t, c.tryLogin("cu", cu, "wrong-password", false), hsmproto.CodeIncorrectCredentials)

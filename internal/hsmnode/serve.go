@@ -89,6 +89,7 @@ type connection struct {
 	node    *node
 	net     net.Conn
 	in      *bufio.Reader
+	body    []byte // the reader's, for frames that it deals with itself
 	service service
 	slots   chan struct{} // calls in progress outside the reader
 	calls   sync.WaitGroup
@@ -122,11 +123,11 @@ func (c *connection) read() {
 				return
 			}
 		}
-		f, err := hsmproto.ReadFrame(c.in)
+		f, err := hsmproto.ReadFrameInto(c.in, c.body)
 		if err != nil {
 			return
 		}
-		c.dispatch(f)
+		c.body = c.dispatch(f)
 	}
 }
 
@@ -152,10 +153,14 @@ func (c *connection) await() error {
 	}
 }
 
-func (c *connection) dispatch(f hsmproto.Frame) {
+// dispatch carries a call out, or starts to. It returns memory for the next frame's body, if this one's is free.
+func (c *connection) dispatch(f hsmproto.Frame) []byte {
 	if c.service.inline(f.Op) {
 		c.answer(f)
-		return
+		if cap(f.Body) <= readBuffer {
+			return f.Body[:0]
+		}
+		return nil
 	}
 	select {
 	case c.slots <- struct{}{}:
@@ -167,6 +172,7 @@ func (c *connection) dispatch(f hsmproto.Frame) {
 	default:
 		c.reply(f.Call, nil, &hsmproto.Error{Code: hsmproto.CodeNoSession})
 	}
+	return nil
 }
 
 func (c *connection) answer(f hsmproto.Frame) {

@@ -156,9 +156,10 @@ func (s *state) read(f func(*hsm.Machine)) {
 	f(s.machine)
 }
 
-func (s *state) clusterCertificate() (certificate, trustAnchor string) {
-	s.read(func(m *hsm.Machine) { certificate, trustAnchor = m.ClusterCertificate() })
-	return certificate, trustAnchor
+// identity is what InitializeCluster gave the cluster; empty before.
+func (s *state) identity() (q hsmproto.InitializeRequest) {
+	s.read(func(m *hsm.Machine) { q.ClusterCertificate, q.TrustAnchor = m.ClusterCertificate() })
+	return q
 }
 
 // agreed returns the newest index applied and the voters agreed on.

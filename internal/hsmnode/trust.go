@@ -156,11 +156,13 @@ func (n *node) clientCertificate() (*tls.Certificate, error) {
 	if g == nil {
 		return &n.hardware, nil
 	}
-	certificate, anchor := g.state.clusterCertificate()
-	if certificate != "" {
-		return clusterChain(certificate, anchor, g.partitionKey)
+	d := n.vault.get()
+	for _, q := range []hsmproto.InitializeRequest{g.state.identity(), d.Identity} {
+		if q.ClusterCertificate != "" {
+			return clusterChain(q.ClusterCertificate, q.TrustAnchor, g.partitionKey)
+		}
 	}
-	if a := n.vault.get().Attestation; a != nil {
+	if a := d.Attestation; a != nil {
 		certs, err := parsePEM(a.Certificate)
 		if err != nil {
 			return nil, err

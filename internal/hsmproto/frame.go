@@ -41,7 +41,10 @@ func AppendFrame(buf []byte, call uint64, op Op, body []byte) ([]byte, error) {
 }
 
 // ReadFrame reads one frame; its body is freshly allocated. io.EOF means that the other side closed between frames.
-func ReadFrame(r io.Reader) (Frame, error) {
+func ReadFrame(r io.Reader) (Frame, error) { return ReadFrameInto(r, nil) }
+
+// ReadFrameInto is ReadFrame with the body in buf's memory where that is large enough.
+func ReadFrameInto(r io.Reader, buf []byte) (Frame, error) {
 	var header [headerSize]byte
 	if _, err := io.ReadFull(r, header[:]); err != nil {
 		return Frame{}, err
@@ -50,7 +53,10 @@ func ReadFrame(r io.Reader) (Frame, error) {
 	if size > MaxFrame {
 		return Frame{}, ErrFrameTooLarge
 	}
-	f := Frame{Call: binary.BigEndian.Uint64(header[4:]), Op: Op(header[12]), Body: make([]byte, size)}
+	if uint32(cap(buf)) < size {
+		buf = make([]byte, size)
+	}
+	f := Frame{Call: binary.BigEndian.Uint64(header[4:]), Op: Op(header[12]), Body: buf[:size]}
 	if _, err := io.ReadFull(r, f.Body); err != nil {
 		return Frame{}, fmt.Errorf("hsmproto: frame cut short: %w", err)
 	}

@@ -28,8 +28,10 @@ func TestFramesRoundTrip(t *testing.T) {
 			sent = append(sent, f)
 		}
 		in := bytes.NewReader(wire)
+		var buf []byte
 		for _, want := range sent {
-			got, err := ReadFrame(in)
+			got, err := ReadFrameInto(in, buf)
+			buf = got.Body
 			if err != nil || got.Call != want.Call || got.Op != want.Op || !bytes.Equal(got.Body, want.Body) {
 				t.Fatalf("read %+v, %v; sent %+v", got, err, want)
 			}
