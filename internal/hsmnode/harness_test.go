@@ -38,6 +38,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(reexec) == "" {
 		os.Exit(m.Run())
 	}
+	hashIterations = 10_000
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if err := Main(context.Background(), os.Stdin, os.Stdout, log); err != nil {
 		log.Error("HSM ends", "error", err)
@@ -362,8 +363,7 @@ func (f *fleet) membership(members ...*process) hsmproto.SetMembersRequest {
 	return q
 }
 
-// newCluster starts an initialised cluster of n HSMs. If it is to have crypto users it is activated. Every password
-// costs a fifth of a second, so tests name the users they need.
+// newCluster starts an initialised cluster of n HSMs. If it is to have crypto users it is activated.
 func newCluster(t testing.TB, n int, users ...string) *fleet {
 	t.Helper()
 	f := newFleet(t)
