@@ -66,7 +66,7 @@ func checkAliasName(name string) error {
 
 // aliasTarget resolves the key that an alias is to point to.
 func (s *Service) aliasTarget(ctx context.Context, call *operation.Call, operation, target, name string) (*snapshot, error) {
-	if strings.HasPrefix(target, aliasPrefix) {
+	if strings.HasPrefix(target, aliasPrefix) || strings.Contains(target, ":"+aliasPrefix) {
 		return nil, invalid("Aliases must refer to keys. Not aliases")
 	}
 	k, err := s.resolve(ctx, call, operation, target, byKey)
@@ -174,7 +174,7 @@ func (s *Service) deleteAlias(ctx context.Context, call *operation.Call, in *kms
 	if err := checkAliasName(name); err != nil {
 		return nil, err
 	}
-	k, err := s.keyByAlias(ctx, call.Scope, name)
+	k, err := s.keyByAlias(ctx, call.Scope, name, byAnyName)
 	if err != nil {
 		return nil, err
 	}

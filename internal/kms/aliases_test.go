@@ -61,6 +61,8 @@ func TestAliasNames(t *testing.T) {
 	w.alias("alias/awsome", k)
 	w.refused("CreateAlias", &awskms.CreateAliasInput{AliasName: aws.String("alias/b"), TargetKeyId: aws.String("alias/awsome")},
 		"ValidationException", "Aliases must refer to keys. Not aliases")
+	w.refused("CreateAlias", &awskms.CreateAliasInput{AliasName: aws.String("alias/b"), TargetKeyId: aws.String(home.Alias("alias/awsome"))},
+		"ValidationException", "Aliases must refer to keys. Not aliases")
 }
 
 func TestAliasLimitHoldsForNewAndMovedOnes(t *testing.T) {
@@ -162,7 +164,9 @@ func TestTags(t *testing.T) {
 	w.must("UntagResource", &awskms.UntagResourceInput{KeyId: id, TagKeys: []string{"a", "not there"}})
 	expect("A= b=2")
 	w.refused("TagResource", &awskms.TagResourceInput{KeyId: id, Tags: tags("aws:x", "")}, "TagException",
-		"aws: prefixed tag key names are not allowed for external use.")
+		"Tags beginning with aws: are reserved")
+	w.refused("TagResource", &awskms.TagResourceInput{KeyId: id, Tags: tags("a", "1", "a", "2")}, "TagException", "Duplicate tag keys")
+	w.refused("TagResource", &awskms.TagResourceInput{KeyId: id, Tags: tags("c", "", "d", "", "e", "", "f", "")}, "TagException", "Too many tags")
 	w.must("UntagResource", &awskms.UntagResourceInput{KeyId: id, TagKeys: []string{"A", "b"}})
 	if out := do[awskms.ListResourceTagsOutput](w, "ListResourceTags", &awskms.ListResourceTagsInput{KeyId: id}); out.Tags == nil || len(out.Tags) != 0 || out.Truncated {
 		t.Errorf("no tags: %+v; want an empty list that is not nil", out)

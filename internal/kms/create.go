@@ -26,7 +26,7 @@ func (s *Service) createKey(ctx context.Context, call *operation.Call, in *kms.C
 	if err != nil {
 		return nil, err
 	}
-	if err := checkNewTags(in.Tags, s.limits.TagsPerKey); err != nil {
+	if err := checkTags(in.Tags, s.limits.TagsPerKey); err != nil {
 		return nil, err
 	}
 	k := s.newKey(call, in, w)

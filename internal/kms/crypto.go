@@ -106,8 +106,9 @@ type parsed struct {
 	sealed []byte
 }
 
-// decipher finds and checks the key of a ciphertext. A ciphertext that names no key of this account and Region is
-// invalid, whatever key the caller expects; one that names another key than the expected one is for the wrong key.
+// decipher finds and checks the key of a ciphertext. A key that the caller names must exist before the ciphertext is
+// looked at. A ciphertext that names no key of this account and Region is invalid, whatever key the caller expects; one
+// that names another key than the expected one is for the wrong key.
 func (s *Service) decipher(ctx context.Context, call *operation.Call, u use, c ciphertext) (parsed, error) {
 	if err := c.check(); err != nil {
 		return parsed{}, err
@@ -118,12 +119,18 @@ func (s *Service) decipher(ctx context.Context, call *operation.Call, u use, c c
 		}
 		return parsed{}, errDryRun
 	}
+	expected, err := s.expected(ctx, call, u, c)
+	if err != nil {
+		return parsed{}, err
+	}
 	p, err := s.parse(ctx, call, c.blob)
 	if err != nil {
 		return parsed{}, err
 	}
-	if err := s.expected(ctx, call, u, c, p.key); err != nil {
-		return parsed{}, err
+	if expected == nil {
+		addOnce(&call.Event.Request, c.keyMember, p.key.arn)
+	} else if expected.ID != p.key.ID {
+		return parsed{}, errIncorrectKey
 	}
 	if err := s.check(call, u, p.key); err != nil {
 		return parsed{}, err
@@ -148,21 +155,17 @@ func (s *Service) parse(ctx context.Context, call *operation.Call, blob []byte) 
 	return p, nil
 }
 
-// expected checks the key that the caller named, if any, against the one that the ciphertext names.
-func (s *Service) expected(ctx context.Context, call *operation.Call, u use, c ciphertext, named *snapshot) error {
+// expected resolves the key that the caller named, or returns nil if there is none.
+func (s *Service) expected(ctx context.Context, call *operation.Call, u use, c ciphertext) (*snapshot, error) {
 	if c.keyID == nil {
-		addOnce(&call.Event.Request, c.keyMember, named.arn)
-		return nil
+		return nil, nil
 	}
 	k, err := s.resolve(ctx, call, u.action, *c.keyID, byAnyName)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if k.ID != named.ID {
-		call.About(keyType, k.arn)
-		return errIncorrectKey
-	}
-	return nil
+	call.About(keyType, k.arn)
+	return k, nil
 }
 
 func (s *Service) reEncrypt(ctx context.Context, call *operation.Call, in *kms.ReEncryptInput) (*kms.ReEncryptOutput, error) {

@@ -80,6 +80,7 @@ func TestCiphertextIsBoundToItsKey(t *testing.T) {
 	onlyID := bytes.Clone(blob)
 	copy(onlyID[1:17], theirs[1:17])
 	w.refused("Decrypt", &awskms.DecryptInput{CiphertextBlob: onlyID}, "InvalidCiphertextException", "")
+	w.refused("Decrypt", &awskms.DecryptInput{CiphertextBlob: onlyID, KeyId: aws.String("x")}, "NotFoundException", "Invalid keyId 'x'")
 
 	w.refused("Decrypt", &awskms.DecryptInput{CiphertextBlob: blob, KeyId: other.KeyId}, "IncorrectKeyException",
 		"The key ID in the request does not identify a CMK that can perform this operation.")
@@ -323,7 +324,7 @@ func TestNamesOfKeys(t *testing.T) {
 		w.refused("Encrypt", &awskms.EncryptInput{KeyId: &c.id, Plaintext: []byte("x")}, c.code, c.message)
 	}
 	for _, id := range []string{"alias/here", home.Alias("alias/here")} { // not among the forms of this operation
-		w.refused("EnableKey", &awskms.EnableKeyInput{KeyId: &id}, "NotFoundException", "Invalid keyId '"+id+"'")
+		w.refused("EnableKey", &awskms.EnableKeyInput{KeyId: &id}, "InvalidArnException", "Key Aliases are not supported for this operation.")
 	}
 	w.refused("ReEncrypt", &awskms.ReEncryptInput{CiphertextBlob: w.encrypt(*k.KeyId, "x", nil), DestinationKeyId: aws.String(abroad.Key(absent))},
 		"AccessDeniedException", denied("ReEncryptTo"))

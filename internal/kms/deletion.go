@@ -32,11 +32,8 @@ func (s *Service) scheduleKeyDeletion(
 		days = usualWindow
 	}
 	call.Event.Request.Add("pendingWindowInDays", days)
-	switch {
-	case days < minWindow:
-		return nil, outOfRange("pendingWindowInDays", days, "greater", minWindow)
-	case days > maxWindow:
-		return nil, outOfRange("pendingWindowInDays", days, "less", maxWindow)
+	if days < minWindow || days > maxWindow {
+		return nil, invalid("PendingWindowInDays must be between %d and %d", minWindow, maxWindow)
 	}
 	due := s.now().UTC().Truncate(time.Millisecond).AddDate(0, 0, int(days))
 	k, err := s.mutate(ctx, call, "ScheduleKeyDeletion", *in.KeyId, func(k *Key, response *audit.Members) error {

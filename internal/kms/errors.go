@@ -15,12 +15,6 @@ func invalid(format string, args ...any) error {
 	return fault.New("ValidationException", format, args...)
 }
 
-// outOfRange words a bound that the service holds to although its model is wider, as the model's own are worded.
-func outOfRange(member string, value any, rule string, bound int) error {
-	return invalid("1 validation error detected: Value '%v' at '%s' failed to satisfy constraint: Member must have value %s than or equal to %d",
-		value, member, rule, bound)
-}
-
 func missing(member string) error {
 	return invalid("1 validation error detected: Value null at '%s' failed to satisfy constraint: Member must not be null", member)
 }
@@ -40,6 +34,9 @@ func keyNotFound(scope arn.Scope, id string) error {
 func aliasNotFound(scope arn.Scope, name string) error {
 	return fault.New("NotFoundException", "Alias %s is not found.", scope.Alias(name))
 }
+
+// errAlias is for operations that take a key id or key ARN only.
+var errAlias = fault.New("InvalidArnException", "Key Aliases are not supported for this operation.")
 
 func invalidKeyID(id string) error {
 	return fault.New("NotFoundException", "Invalid keyId '%s'", id)

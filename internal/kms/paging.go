@@ -50,7 +50,9 @@ func pageSize(limit *int32, usual, most int) (int, error) {
 		return usual, nil
 	}
 	if int(*limit) > most {
-		return 0, outOfRange("limit", *limit, "less", most)
+		// Worded as if it came from the model, which is wider than what the service holds to.
+		return 0, invalid("1 validation error detected: Value '%d' at 'limit' failed to satisfy constraint: "+
+			"Member must have value less than or equal to %d", *limit, most)
 	}
 	return int(*limit), nil
 }

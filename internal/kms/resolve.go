@@ -36,13 +36,13 @@ func (s *Service) resolve(ctx context.Context, call *operation.Call, action, nam
 		if isKey && wellFormed(id) {
 			return s.keyByID(ctx, call.Scope, id)
 		}
-		if !isKey && accepts == byAnyName && strings.HasPrefix(resource, aliasPrefix) {
-			return s.keyByAlias(ctx, call.Scope, resource)
+		if !isKey && strings.HasPrefix(resource, aliasPrefix) {
+			return s.keyByAlias(ctx, call.Scope, resource, accepts)
 		}
 		return nil, invalidKeyID(name)
 	}
-	if accepts == byAnyName && strings.HasPrefix(name, aliasPrefix) {
-		return s.keyByAlias(ctx, call.Scope, name)
+	if strings.HasPrefix(name, aliasPrefix) {
+		return s.keyByAlias(ctx, call.Scope, name, accepts)
 	}
 	if !wellFormed(name) {
 		return nil, invalidKeyID(name)
@@ -76,7 +76,10 @@ func (s *Service) keyByID(ctx context.Context, scope arn.Scope, id string) (*sna
 	return k, nil
 }
 
-func (s *Service) keyByAlias(ctx context.Context, scope arn.Scope, name string) (*snapshot, error) {
+func (s *Service) keyByAlias(ctx context.Context, scope arn.Scope, name string, accepts form) (*snapshot, error) {
+	if accepts != byAnyName {
+		return nil, errAlias
+	}
 	id, err := s.snapshots.target(ctx, aliasRef{scope, name})
 	if errors.Is(err, fault.ErrNotFound) {
 		return nil, aliasNotFound(scope, name)

@@ -17,27 +17,24 @@ import (
 
 func tagFault(format string, args ...any) error { return fault.New("TagException", format, args...) }
 
-// checkTags refuses keys that AWS reserves and keys given twice.
-func checkTags(tags []types.Tag) error {
+// checkTags refuses keys that AWS reserves, keys given twice, and more tags in one request than a key may have. The
+// sentences are the live service's, as recorded by LocalStack's tests.
+func checkTags(tags []types.Tag, limit int) error {
+	if len(tags) > limit {
+		return tagFault("Too many tags")
+	}
 	seen := make(map[string]bool, len(tags))
 	for _, t := range tags {
 		key := aws.ToString(t.TagKey)
 		if strings.HasPrefix(strings.ToLower(key), "aws:") {
-			return tagFault("aws: prefixed tag key names are not allowed for external use.")
+			return tagFault("Tags beginning with aws: are reserved")
 		}
 		if seen[key] {
-			return tagFault("Duplicate tag keys found. Please note that Tag keys are case sensitive.")
+			return tagFault("Duplicate tag keys")
 		}
 		seen[key] = true
 	}
 	return nil
-}
-
-func checkNewTags(tags []types.Tag, limit int) error {
-	if err := checkTags(tags); err != nil {
-		return err
-	}
-	return checkTagCount(len(tags), limit)
 }
 
 func checkTagCount(n, limit int) error {
@@ -83,7 +80,7 @@ func tagMembers(tags []types.Tag) []audit.Members {
 
 func (s *Service) tagResource(ctx context.Context, call *operation.Call, in *kms.TagResourceInput) (*operation.Void, error) {
 	call.Event.Request.Add("tags", tagMembers(in.Tags))
-	if err := checkTags(in.Tags); err != nil {
+	if err := checkTags(in.Tags, s.limits.TagsPerKey); err != nil {
 		return nil, err
 	}
 	_, err := s.mutate(ctx, call, "TagResource", *in.KeyId, func(k *Key, _ *audit.Members) error {
