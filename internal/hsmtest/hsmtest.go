@@ -95,6 +95,15 @@ func Start(t testing.TB, n int) *Cluster {
 	return c
 }
 
+// Sequential marks a test that logs in many times and runs nothing side by side: it is skipped under the race detector,
+// which finds nothing in it and makes the hashing of passwords in HSM processes several times slower.
+func Sequential(t testing.TB) {
+	t.Helper()
+	if race {
+		t.Skip("nothing concurrent here for the race detector")
+	}
+}
+
 // Addresses are the HSMs' IPs.
 func (c *Cluster) Addresses() []string {
 	list := make([]string, len(c.Hsms))

@@ -33,6 +33,7 @@ func TestMain(m *testing.M) {
 // and so on (address of one, address and port), STRANGER (address and port of a server that is no HSM of the cluster)
 // and ca.pem; the cluster is configured under KEYWARD_DATA. Numbers are those of spec cloudhsm-cli section 12.
 func TestScripts(t *testing.T) {
+	hsmtest.Sequential(t)
 	for script, need := range map[string]struct {
 		hsms  int
 		users []string // nil: the cluster is not activated

@@ -149,6 +149,7 @@ func TestShellAtATerminal(t *testing.T) {
 
 // Where lines cannot be edited the shell works all the same, and shows passwords as little.
 func TestShellAtAPlainTerminal(t *testing.T) {
+	hsmtest.Sequential(t)
 	t.Parallel()
 	cluster := hsmtest.Start(t, 1)
 	cluster.Activate("alice")
@@ -171,6 +172,7 @@ func TestShellAtAPlainTerminal(t *testing.T) {
 
 // A single command asks at the terminal, too.
 func TestPasswordAtATerminal(t *testing.T) {
+	hsmtest.Sequential(t)
 	t.Parallel()
 	cluster := hsmtest.Start(t, 1)
 	cluster.Activate("alice")
@@ -189,6 +191,7 @@ func TestPasswordAtATerminal(t *testing.T) {
 
 // Statement 39: what a connected key store holds, nobody else logs in as.
 func TestExclusiveUser(t *testing.T) {
+	hsmtest.Sequential(t)
 	t.Parallel()
 	cluster := hsmtest.Start(t, 1)
 	cluster.Activate("kmsuser")
@@ -208,6 +211,7 @@ func TestExclusiveUser(t *testing.T) {
 
 // A shell may be logged in on several clusters at once, and says on which (section 1).
 func TestShellOnTwoClusters(t *testing.T) {
+	hsmtest.Sequential(t)
 	t.Parallel()
 	one, two := hsmtest.Start(t, 1), hsmtest.Start(t, 1)
 	one.Activate("alice")
