@@ -9,6 +9,9 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awskms "github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"keyward/internal/connection"
@@ -319,5 +322,51 @@ func TestGeneratedPasswords(t *testing.T) {
 	}
 	if len(letters) != 62 {
 		t.Errorf("only %d of 62 characters are used", len(letters))
+	}
+}
+
+// The operator's word on the password ends the question which of two it is: the candidate is not offered any more.
+func TestUpdateForgetsTheCandidate(t *testing.T) {
+	w := newWorld(t)
+	id := w.made()
+	h := w.plane.hsms(clusterA)
+	arrived, _ := h.hold("ChangePassword")
+	w.must(w.connect(id))
+	<-arrived
+	w.must(w.disconnect(id))
+	w.await(id, connection.Disconnected)
+	h.set(func(h *hsms) { h.hook = nil })
+	w.must(h.reset("ChangedByAdmin"))
+	w.must(w.update(id, awskms.UpdateCustomKeyStoreInput{KeyStorePassword: aws.String("ChangedByAdmin")}))
+	w.must(w.connect(id))
+	w.await(id, connection.Connected)
+	if h.failed() != 0 {
+		t.Errorf("%d failed logins", h.failed())
+	}
+}
+
+// An attempt whose record was moved on by another API node writes nothing, neither a candidate nor its end.
+func TestSupersededAttemptWritesNothing65(t *testing.T) {
+	w := newWorld(t)
+	id := w.made()
+	arrived, release := w.plane.hsms(clusterA).hold("Users")
+	w.must(w.connect(id))
+	<-arrived
+	moved := w.record(id)
+	moved.Attempt += 2 // disconnected and connected again elsewhere
+	w.must(w.gate.Store.Change(t.Context(), nil, func(tx keystore.Tx) error { return tx.Update(moved) }))
+	done := make(chan struct{}, 100)
+	w.gate.mu.Lock()
+	w.gate.point = func(name string) {
+		if name == "after a change" {
+			done <- struct{}{}
+		}
+	}
+	w.gate.mu.Unlock()
+	release()
+	<-done // the candidate
+	<-done // the end
+	if diff := cmp.Diff(moved, w.record(id)); diff != "" {
+		t.Errorf("the record was changed:\n%s", diff)
 	}
 }
