@@ -15,7 +15,7 @@ var transitions = map[types.ClusterState][]types.ClusterState{
 	types.ClusterStateUninitialized:    {types.ClusterStateInitializeInProgress, types.ClusterStateDeleteInProgress},
 	// An HSM that is lost while it is being initialised leaves nothing behind.
 	types.ClusterStateInitializeInProgress: {types.ClusterStateInitialized, types.ClusterStateUninitialized},
-	types.ClusterStateInitialized:          {types.ClusterStateActive, types.ClusterStateUpdateInProgress, types.ClusterStateDeleteInProgress},
+	types.ClusterStateInitialized:          {types.ClusterStateActive, types.ClusterStateUpdateInProgress, types.ClusterStateDegraded, types.ClusterStateDeleteInProgress},
 	types.ClusterStateActive:               {types.ClusterStateUpdateInProgress, types.ClusterStateDegraded, types.ClusterStateDeleteInProgress},
 	types.ClusterStateUpdateInProgress:     {types.ClusterStateActive, types.ClusterStateDegraded},
 	types.ClusterStateDegraded:             {types.ClusterStateActive, types.ClusterStateUpdateInProgress, types.ClusterStateDeleteInProgress},
