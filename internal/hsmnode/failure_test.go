@@ -75,10 +75,13 @@ func TestTakeOver(t *testing.T) {
 	<-lost.conn.Done()
 	survivor.until("without a leader", func(s hsmproto.StatusReply) bool { return s.Leader == "" })
 	change := hsmproto.UserRequest{User: "cu", Role: hsmproto.RoleCryptoUser, Password: []byte("changedPassword")}
+	waiting := make(chan struct{})
+	go func() { defer close(waiting); exhaustSessions(t, survivor) }()
 	refused(t, c.call(hsmproto.OpChangePassword, change, nil), hsmproto.CodeUnavailable)
 	if _, err := c.encrypt([]byte("key"), "text"); err != nil {
 		t.Errorf("without a majority: %v", err)
 	}
+	<-waiting
 
 	f.epoch++
 	alone := f.membership(survivor)
@@ -115,6 +118,24 @@ func TestTakeOver(t *testing.T) {
 	dead.until("alone", func(s hsmproto.StatusReply) bool { return s.Leader == "" })
 	if s, err := survivor.status(); err != nil || len(s.Voters) != 2 {
 		t.Errorf("survivor: %+v, %v", s, err)
+	}
+}
+
+// exhaustSessions has more calls wait on one connection, of an HSM without a leader, than there are sessions for one
+// application: those above are refused at once, the others when nobody has come to lead.
+func exhaustSessions(t *testing.T, p *process) {
+	const more = 50
+	c := p.client()
+	answers := make(chan error, hsmproto.MaxSessionsPerConnection+more)
+	for range cap(answers) {
+		go func() { answers <- c.call(hsmproto.OpDeleteUser, hsmproto.UserRequest{User: "cu"}, nil) }()
+	}
+	for i := range cap(answers) {
+		if code := hsmproto.CodeNoSession; i < more {
+			refused(t, <-answers, code)
+		} else {
+			refused(t, <-answers, hsmproto.CodeUnavailable)
+		}
 	}
 }
 
