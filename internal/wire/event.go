@@ -37,7 +37,12 @@ var (
 	timeType = reflect.TypeFor[time.Time]()
 )
 
-func lowerFirst(s string) string { return strings.ToLower(s[:1]) + s[1:] }
+func lowerFirst(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToLower(s[:1]) + s[1:]
+}
 
 // log adds the members that the request has to m.
 func (r *row) log(in any, m *audit.Members) {

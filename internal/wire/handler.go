@@ -25,6 +25,7 @@ import (
 	"keyward/internal/operation"
 	"keyward/internal/policy"
 	"keyward/internal/sigv4"
+	"keyward/internal/wire/validation"
 )
 
 // Authenticator says who signed a request. A refusal is a *sigv4.Error; other errors are internal failures.
@@ -77,6 +78,7 @@ type exchange struct {
 	event     *audit.Event
 	request   sigv4.Request
 	form      form // Query only
+	lost      map[string]validation.Loss
 }
 
 // ServeHTTP implements http.Handler.
@@ -146,7 +148,7 @@ func (h *Handler) act(ctx context.Context, x *exchange, c *operation.Call) ([]by
 	if err := x.service.protocol.decode(x, in); err != nil {
 		return nil, err
 	}
-	if err := x.row.validator.Validate(in); err != nil {
+	if err := x.row.validator.Validate(in, x.lost); err != nil {
 		return nil, err
 	}
 	x.row.log(in, &x.event.Request)

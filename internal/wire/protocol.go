@@ -84,7 +84,13 @@ func (jsonProtocol) operation(_ *exchange, r *http.Request) (string, error) {
 
 func (jsonProtocol) unknown(*exchange, string) *fault.Error { return errUnknownOperation }
 
-func (jsonProtocol) decode(x *exchange, in any) error { return awsjson.Decode(x.request.Body, in) }
+func (jsonProtocol) decode(x *exchange, in any) error {
+	if err := awsjson.Decode(x.request.Body, in); err != nil {
+		return err
+	}
+	x.lost = lost(x.request.Body)
+	return nil
+}
 
 func (jsonProtocol) encode(_ *exchange, out any) ([]byte, error) {
 	if out == nil {

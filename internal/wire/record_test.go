@@ -58,7 +58,7 @@ func TestEventsHoldNothingForbidden(t *testing.T) {
 	w.signedPost(t, "Encrypt", `{"KeyId":"k","Plaintext":"bWFya2Vy","GrantTokens":["marker-token"]}`, agent)
 	w.signedPost(t, "Encrypt", `{"KeyId":"k","Plaintext":"bWFya2Vy","GrantTokens":["`+strings.Repeat("marker", 2000)+`"]}`, "agent")
 	events := w.events()
-	if len(events) != 2 || !strings.Contains(events[1], "'grantTokens.1.member'") {
+	if len(events) != 2 || !strings.Contains(events[1], "'grantTokens'") {
 		t.Fatalf("%v", events)
 	}
 	if all := strings.Join(events, ""); strings.Contains(all, "marker") || strings.Contains(all, "bWFya2Vy") {

@@ -78,6 +78,7 @@ const maxWorded = 100
 type walk struct {
 	steps [6]step // deeper than any input of the models
 	depth int
+	lost  map[string]Loss
 	count int
 	found []string // the first maxWorded violations
 }
@@ -107,8 +108,24 @@ func (w *walk) path() string {
 func (n *node) member(w *walk, s reflect.Value) {
 	w.steps[w.depth] = step{name: n.name}
 	w.depth++
-	n.check(w, s.Field(n.index))
+	v := s.Field(n.index)
+	if w.depth == 1 && w.lost != nil {
+		n.restore(w, v)
+	}
+	n.check(w, v)
 	w.depth--
+}
+
+// restore reports what the input no longer shows: v, a member of the request itself, looks absent or blank.
+func (n *node) restore(w *walk, v reflect.Value) {
+	switch lost := w.lost[n.name]; {
+	case lost == Empty && v.Kind() == reflect.String && n.shape != nil && n.shape.enum != nil:
+		w.violate(n, v, n.shape.enumRule())
+	case lost == NullWithin && v.Kind() == reflect.Map:
+		w.violate(n, v, "Map value must satisfy constraint: [Member must not be null]")
+	case lost == NullWithin && n.listsScalars(v):
+		w.violate(n, v, "Member must satisfy constraint: ["+strings.Join(append(n.element.shape.rules(), "Member must not be null"), ", ")+"]")
+	}
 }
 
 // check holds v, which may be absent, against n's rules.
@@ -130,7 +147,7 @@ func (n *node) check(w *walk, v reflect.Value) {
 	n.descend(w, v)
 }
 
-// absent takes an empty enumeration value for none: the SDK's types cannot tell the two apart.
+// absent takes an empty enumeration value for none: the SDK's types cannot tell the two apart, but see restore.
 func absent(v reflect.Value) bool {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Slice, reflect.Map:
@@ -155,7 +172,7 @@ func (n *node) bounds(w *walk, v reflect.Value) {
 			w.violate(n, v, "Member must satisfy regular expression pattern: "+n.shape.pattern)
 		}
 		if n.shape.enum != nil && !slices.Contains(n.shape.enum, s) {
-			w.violate(n, v, "Member must satisfy enum value set: ["+strings.Join(n.shape.enum, ", ")+"]")
+			w.violate(n, v, n.shape.enumRule())
 		}
 	case reflect.Slice, reflect.Map:
 		if n.shape.max > 0 {
@@ -164,6 +181,25 @@ func (n *node) bounds(w *walk, v reflect.Value) {
 	case reflect.Int32, reflect.Int64:
 		n.size(w, v, v.Int())
 	}
+}
+
+func (s *shape) enumRule() string {
+	return "Member must satisfy enum value set: [" + strings.Join(s.enum, ", ") + "]"
+}
+
+// rules are all that a string must satisfy.
+func (s *shape) rules() (all []string) {
+	if s.max > 0 {
+		all = append(all, fmt.Sprintf("Member must have length less than or equal to %d", s.max),
+			fmt.Sprintf("Member must have length greater than or equal to %d", s.min))
+	}
+	if s.pattern != "" {
+		all = append(all, "Member must satisfy regular expression pattern: "+s.pattern)
+	}
+	if s.enum != nil {
+		all = append(all, s.enumRule())
+	}
+	return all
 }
 
 func characters(s string) int64 { return int64(utf8.RuneCountInString(s)) }
@@ -193,7 +229,9 @@ func (n *node) descend(w *walk, v reflect.Value) {
 	for _, c := range n.children {
 		c.member(w, v)
 	}
-	if n.element != nil {
+	if n.listsScalars(v) {
+		n.scalars(w, v)
+	} else if n.element != nil {
 		for i := range v.Len() {
 			w.steps[w.depth] = step{n.element.name, i + 1}
 			w.depth++
@@ -211,11 +249,30 @@ func (n *node) descend(w *walk, v reflect.Value) {
 	}
 }
 
+// listsScalars reports whether v is a list of strings whose shape has rules.
+func (n *node) listsScalars(v reflect.Value) bool {
+	return n.element != nil && n.element.shape != nil && v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.String
+}
+
+// scalars checks a list of strings. AWS reports it as a whole, with all rules of its members.
+func (n *node) scalars(w *walk, v reflect.Value) {
+	if w.depth == 1 && w.lost[n.name] == NullWithin {
+		return // reported by restore
+	}
+	var probe walk
+	for i := range v.Len() {
+		if n.element.bounds(&probe, v.Index(i)); probe.count > 0 {
+			w.violate(n, v, "Member must satisfy constraint: ["+strings.Join(n.element.shape.rules(), ", ")+"]")
+			return
+		}
+	}
+}
+
 // violate words one violation.
 func (w *walk) violate(n *node, v reflect.Value, rule string) {
 	w.add(func() string {
 		value := ""
-		if !n.hidden {
+		if !n.hidden && (n.element == nil || !n.element.hidden) {
 			value = render(v)
 		}
 		return "Value " + value + "at '" + w.path() + "' failed to satisfy constraint: " + rule

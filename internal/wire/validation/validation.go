@@ -91,12 +91,22 @@ func compile(pattern string) (*regexp.Regexp, error) {
 
 var unicodeEscape = regexp.MustCompile(`\\u([0-9A-Fa-f]{4})`)
 
-// Validate returns nil, or a *fault.Error that lists every violation of in.
-func (v *Validator) Validate(in any) error {
+// Loss is what decoding took from a member of the request: the SDK's types have no place for it.
+type Loss int
+
+// The losses.
+const (
+	Empty      Loss = iota + 1 // an empty string; enumerations cannot tell it from none
+	NullWithin                 // a null in a list or map
+)
+
+// Validate returns nil, or a *fault.Error that lists every violation of in. The names in lost are those of messages:
+// "keySpec"; nil means that nothing was lost.
+func (v *Validator) Validate(in any, lost map[string]Loss) error {
 	if len(v.root.children) == 0 {
 		return nil
 	}
-	var w walk
+	w := walk{lost: lost}
 	for _, n := range v.root.children {
 		n.member(&w, reflect.ValueOf(in).Elem())
 	}

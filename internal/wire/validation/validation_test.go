@@ -69,7 +69,7 @@ func TestDriftIsReported(t *testing.T) {
 		t.Error("an operation the table lacks went unnoticed")
 	}
 	v, err := For("ec2", "DescribeVpcs", &struct{ A, B string }{})
-	if err != nil || v.Validate(&struct{ A, B string }{}) != nil {
+	if err != nil || v.Validate(&struct{ A, B string }{}, nil) != nil {
 		t.Error("a service without a table is not checked")
 	}
 }
@@ -92,7 +92,12 @@ func TestViolations(t *testing.T) {
 		{"kms", "Encrypt", &kms.EncryptInput{KeyId: aws.String("k"), Plaintext: make([]byte, 4097)},
 			"1 validation error detected: Value at 'plaintext' failed to satisfy constraint: Member must have length less than or equal to 4096"},
 		{"kms", "Encrypt", &kms.EncryptInput{KeyId: aws.String("k"), Plaintext: []byte{1}, GrantTokens: []string{"a", ""}},
-			"1 validation error detected: Value at 'grantTokens.2.member' failed to satisfy constraint: Member must have length greater than or equal to 1"},
+			"1 validation error detected: Value at 'grantTokens' failed to satisfy constraint: Member must satisfy constraint: [Member must have length less than or equal to 8192, Member must have length greater than or equal to 1]"},
+		{"kms", "Encrypt", &kms.EncryptInput{KeyId: aws.String("k"), Plaintext: []byte{1}, GrantTokens: make([]string, 11)},
+			"2 validation errors detected: Value at 'grantTokens' failed to satisfy constraint: Member must have length less than or equal to 10; " +
+				"Value at 'grantTokens' failed to satisfy constraint: Member must satisfy constraint: [Member must have length less than or equal to 8192, Member must have length greater than or equal to 1]"},
+		{"kms", "Decrypt", &kms.DecryptInput{CiphertextBlob: []byte{1}, DryRunModifiers: []types.DryRunModifierType{""}},
+			"1 validation error detected: Value '[]' at 'dryRunModifiers' failed to satisfy constraint: Member must satisfy constraint: [Member must satisfy enum value set: [IGNORE_CIPHERTEXT]]"},
 		{"kms", "Encrypt", &kms.EncryptInput{KeyId: aws.String("k"), Plaintext: []byte{1}, EncryptionAlgorithm: "ROT13"},
 			"1 validation error detected: Value 'ROT13' at 'encryptionAlgorithm' failed to satisfy constraint: Member must satisfy enum value set: [SYMMETRIC_DEFAULT, RSAES_OAEP_SHA_1, RSAES_OAEP_SHA_256, SM2PKE]"},
 		{"kms", "TagResource", &kms.TagResourceInput{KeyId: aws.String("k"), Tags: []types.Tag{{TagKey: aws.String(""), TagValue: aws.String("")}, {}}},
@@ -112,7 +117,7 @@ func TestViolations(t *testing.T) {
 		{"cloudhsm", "DeleteCluster", &cloudhsmv2.DeleteClusterInput{ClusterId: aws.String("cluster-1a23b4cdefg")},
 			"1 validation error detected: Value 'cluster-1a23b4cdefg' at 'clusterId' failed to satisfy constraint: Member must satisfy regular expression pattern: cluster-[2-7a-zA-Z]{11,16}"},
 		{"cloudhsm", "CreateCluster", &cloudhsmv2.CreateClusterInput{HsmType: aws.String("hsm2m.medium"), SubnetIds: []string{"subnet-0123456789abcdef0", "x"}, Mode: hsmtypes.ClusterModeFips},
-			"1 validation error detected: Value 'x' at 'subnetIds.2.member' failed to satisfy constraint: Member must satisfy regular expression pattern: subnet-[0-9a-fA-F]{8,17}"},
+			"1 validation error detected: Value '[subnet-0123456789abcdef0, x]' at 'subnetIds' failed to satisfy constraint: Member must satisfy constraint: [Member must satisfy regular expression pattern: subnet-[0-9a-fA-F]{8,17}]"},
 		{"cloudhsm", "CreateCluster", &cloudhsmv2.CreateClusterInput{HsmType: aws.String("hsm2m.medium"), SubnetIds: []string{}},
 			"1 validation error detected: Value '[]' at 'subnetIds' failed to satisfy constraint: Member must have length greater than or equal to 1"},
 		{"cloudhsm", "DescribeClusters", &cloudhsmv2.DescribeClustersInput{Filters: map[string][]string{"a b": {"x"}}},
@@ -122,7 +127,7 @@ func TestViolations(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = v.Validate(c.in)
+		err = v.Validate(c.in, nil)
 		if c.want == "" {
 			if err != nil {
 				t.Errorf("%s: %v", c.operation, err)
@@ -136,12 +141,41 @@ func TestViolations(t *testing.T) {
 	}
 }
 
+func TestWhatDecodingLost(t *testing.T) {
+	for _, c := range []struct {
+		operation string
+		in        any
+		lost      map[string]Loss
+		want      string
+	}{
+		{"CreateKey", &kms.CreateKeyInput{Description: aws.String("")}, map[string]Loss{"description": Empty, "unknown": Empty}, ""},
+		{"GenerateDataKey", &kms.GenerateDataKeyInput{KeyId: aws.String("k")}, map[string]Loss{"keySpec": Empty},
+			"1 validation error detected: Value '' at 'keySpec' failed to satisfy constraint: Member must satisfy enum value set: [AES_256, AES_128]"},
+		{"GenerateDataKey", &kms.GenerateDataKeyInput{}, map[string]Loss{"encryptionContext": NullWithin},
+			"2 validation errors detected: Value null at 'keyId' failed to satisfy constraint: Member must not be null; " +
+				"Value at 'encryptionContext' failed to satisfy constraint: Map value must satisfy constraint: [Member must not be null]"},
+		{"UntagResource", &kms.UntagResourceInput{KeyId: aws.String("k"), TagKeys: []string{"a"}}, map[string]Loss{"tagKeys": NullWithin},
+			"1 validation error detected: Value '[a]' at 'tagKeys' failed to satisfy constraint: Member must satisfy constraint: " +
+				"[Member must have length less than or equal to 128, Member must have length greater than or equal to 1, Member must not be null]"},
+		{"Decrypt", &kms.DecryptInput{Recipient: &types.RecipientInfo{}}, map[string]Loss{"recipient": NullWithin}, ""}, // members may be null
+	} {
+		v, err := For("kms", c.operation, c.in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = v.Validate(c.in, c.lost)
+		if f, _ := fault.As(err); (c.want == "") != (err == nil) || f != nil && f.Message != c.want {
+			t.Errorf("%s: got\n%v\nwant\n%s", c.operation, err, c.want)
+		}
+	}
+}
+
 func TestMessageIsBounded(t *testing.T) {
 	v, err := For("kms", "TagResource", &kms.TagResourceInput{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, _ := fault.As(v.Validate(&kms.TagResourceInput{KeyId: aws.String("k"), Tags: make([]types.Tag, 50000)}))
+	f, _ := fault.As(v.Validate(&kms.TagResourceInput{KeyId: aws.String("k"), Tags: make([]types.Tag, 50000)}, nil))
 	if f == nil || !strings.HasPrefix(f.Message, "100000 validation errors detected: ") || len(f.Message) > 20000 {
 		t.Errorf("message of %d bytes", len(f.Error()))
 	}
@@ -159,7 +193,7 @@ func TestCountAgreesWithList(t *testing.T) {
 			return rapid.Ptr(rapid.StringMatching(`[a-z;!é]{0,300}`), true).Draw(t, name)
 		}
 		in := &kms.CreateAliasInput{AliasName: draw("alias"), TargetKeyId: draw("key")}
-		f, refused := fault.As(v.Validate(in))
+		f, refused := fault.As(v.Validate(in, nil))
 		valid := in.AliasName != nil && regexp.MustCompile(`^[a-zA-Z0-9:/_-]{1,256}$`).MatchString(*in.AliasName) &&
 			in.TargetKeyId != nil && len(*in.TargetKeyId) > 0
 		if refused == valid {
@@ -179,7 +213,7 @@ func BenchmarkValidateEncrypt(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := v.Validate(in); err != nil {
+		if err := v.Validate(in, nil); err != nil {
 			b.Fatal(err)
 		}
 	}
