@@ -120,7 +120,7 @@ func (m *Manager) cleanUp(ctx context.Context, pool Pool, k *kms.Key, id []byte,
 // Discard implements kms.Material: it deletes the key that carries the KMS key's backing key id, if kmsuser owns it.
 // A key that is gone already is no error.
 func (m *Manager) Discard(ctx context.Context, k *kms.Key) error {
-	pool, id, err := m.session(ctx, k)
+	pool, id, err := m.access(ctx, k)
 	if err != nil {
 		return err
 	}
@@ -198,14 +198,19 @@ func (m *Manager) RandomOf(ctx context.Context, scope arn.Scope, storeID string,
 	return random, m.refusal(err, nil)
 }
 
-// session is the way of every operation on a key's material: the store's pool and the key's id in the cluster.
+// session is the way of every cryptographic operation: it counts towards the store's rate.
 func (m *Manager) session(ctx context.Context, k *kms.Key) (Pool, []byte, error) {
+	if e := m.entry(k.StoreID); e != nil && e.usable && !e.limit.admit(m.now()) {
+		return nil, nil, fault.New("ThrottlingException", textThrottled)
+	}
+	return m.access(ctx, k)
+}
+
+// access gives the store's pool and the key's id in the cluster.
+func (m *Manager) access(ctx context.Context, k *kms.Key) (Pool, []byte, error) {
 	e := m.entry(k.StoreID)
 	if e == nil || !e.usable {
 		return nil, nil, keyState(nil, "%s is unavailable.", k.ARN())
-	}
-	if !e.limit.admit(m.now()) {
-		return nil, nil, fault.New("ThrottlingException", textThrottled)
 	}
 	id, err := hex.DecodeString(k.Material.BackingKeyID)
 	if err != nil || len(id) == 0 {
