@@ -101,6 +101,12 @@ type Initialize struct {
 	TrustAnchor string `cbor:"2,keyasint"`
 }
 
+// FollowMembership says that the leader acts on the control plane's membership of this epoch. A later leader that was
+// told of an older one only must not undo that.
+type FollowMembership struct {
+	Epoch uint64 `cbor:"1,keyasint"`
+}
+
 // kind stands for a command's type in its encoding. Numbers are never reused.
 type kind uint8
 
@@ -117,6 +123,7 @@ const (
 	kindGenerateKey
 	kindDeleteKey
 	kindInitialize
+	kindFollowMembership
 )
 
 type envelope struct {
@@ -152,6 +159,8 @@ func kindOf(c Command) kind {
 		return kindDeleteKey
 	case *Initialize:
 		return kindInitialize
+	case *FollowMembership:
+		return kindFollowMembership
 	default:
 		return 0
 	}
@@ -183,6 +192,8 @@ func blank(k kind) Command {
 		return new(DeleteKey)
 	case kindInitialize:
 		return new(Initialize)
+	case kindFollowMembership:
+		return new(FollowMembership)
 	default:
 		return nil
 	}
@@ -247,5 +258,10 @@ func (c *Initialize) apply(m *Machine) Result {
 	default:
 		return refuse(hsmproto.CodeBadRequest, "the cluster has another certificate")
 	}
+	return Result{}
+}
+
+func (c *FollowMembership) apply(m *Machine) Result {
+	m.epoch = max(m.epoch, c.Epoch)
 	return Result{}
 }

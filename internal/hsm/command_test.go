@@ -11,6 +11,7 @@ func every() []Command {
 		&Activate{}, &LoginFailed{}, &OpenSession{Session: Session{ID: "a", Client: make([]byte, ClientSize)}}, &CloseSession{},
 		&CloseSessionsOf{}, &ForgetHsm{}, &CreateUser{}, &DeleteUser{}, &ChangePassword{},
 		&GenerateKey{Set: map[string]bool{"encrypt": true}}, &DeleteKey{}, &Initialize{},
+		&FollowMembership{Epoch: 1},
 	}
 }
 

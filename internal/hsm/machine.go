@@ -47,6 +47,7 @@ type Machine struct {
 	ids       map[string]uint64 // references of keys with an id
 	reference uint64            // the newest key's
 	identity  identity
+	epoch     uint64 // of the newest membership that a leader acted on
 }
 
 // identity is what InitializeCluster gave the cluster, in PEM.
@@ -103,6 +104,9 @@ func (m *Machine) Activated() bool {
 func (m *Machine) ClusterCertificate() (certificate, trustAnchor string) {
 	return m.identity.Certificate, m.identity.TrustAnchor
 }
+
+// Epoch is that of the newest membership that a leader acted on.
+func (m *Machine) Epoch() uint64 { return m.epoch }
 
 // Counts returns the numbers of users, sessions and keys.
 func (m *Machine) Counts() (users, sessions, keys int) {

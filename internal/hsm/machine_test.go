@@ -159,12 +159,12 @@ func TestMaterial(t *testing.T) {
 func arbitrary(t *rapid.T, m *Machine) Command {
 	pick := func(label string, from ...string) string { return rapid.SampledFrom(from).Draw(t, label) }
 	verb := pick("verb", "activate", "login", "login", "login", "wrong-password", "wrong-password", "logout", "restarted",
-		"forget", "create-user", "delete-user", "change-password", "generate", "generate", "delete-key", "initialize")
+		"forget", "create-user", "delete-user", "change-password", "generate", "generate", "delete-key", "initialize", "follow")
 	return command(m, verb, arguments{
 		"user": pick("user", "admin", "alice", "BOB"), "session": pick("session", "s1", "s2", "s3", "s4"),
 		"role": pick("role", "admin", "crypto-user"), "client": pick("client", "x", "y"), "on": pick("on", "n1", "n2"),
 		"exclusive": pick("exclusive", "yes", "no"), "id": pick("id", "", "k1", "k2"), "reference": pick("reference", "1", "2", "3"),
-		"certificate": pick("certificate", "one", "two"), "hsms": pick("hsms", "1", "2"),
+		"certificate": pick("certificate", "one", "two"), "hsms": pick("hsms", "1", "2"), "epoch": pick("epoch", "1", "2"),
 	})
 }
 

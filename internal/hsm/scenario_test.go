@@ -137,6 +137,8 @@ func perform(t *testing.T, m *Machine, line string) string {
 		return listUsers(m)
 	case "sessions":
 		return listSessions(m)
+	case "epoch":
+		return fmt.Sprintln(m.Epoch())
 	case "keys":
 		return listKeys(m, a)
 	}
@@ -184,6 +186,8 @@ func command(m *Machine, verb string, a arguments) Command {
 		}
 	case "delete-key":
 		return &DeleteKey{Session: a["session"], Reference: uint64(a.number("reference", 0))}
+	case "follow":
+		return &FollowMembership{Epoch: uint64(a.number("epoch", 0))}
 	case "initialize":
 		return &Initialize{Certificate: a["certificate"], TrustAnchor: "anchor"}
 	default:

@@ -18,6 +18,7 @@ type state struct {
 	Reference uint64     `cbor:"5,keyasint"`
 	Identity  identity   `cbor:"6,keyasint"`
 	Version   uint64     `cbor:"7,keyasint"`
+	Epoch     uint64     `cbor:"8,keyasint"`
 }
 
 var errBadSnapshot = errors.New("hsm: snapshot contradicts itself")
@@ -29,7 +30,7 @@ func (m *Machine) Snapshot() ([]byte, error) {
 		Sessions: slices.SortedFunc(maps.Values(m.sessions),
 			func(a, b *Session) int { return strings.Compare(a.ID, b.ID) }),
 		Keys:    make([]*key, len(m.order)),
-		Created: m.created, Reference: m.reference, Identity: m.identity, Version: m.version,
+		Created: m.created, Reference: m.reference, Identity: m.identity, Version: m.version, Epoch: m.epoch,
 	}
 	for i, reference := range m.order {
 		s.Keys[i] = m.keys[reference]
@@ -44,7 +45,7 @@ func Restore(snapshot []byte) (*Machine, error) {
 		return nil, fmt.Errorf("hsm: decoding a snapshot: %w", err)
 	}
 	m := empty()
-	m.created, m.reference, m.identity, m.version = s.Created, s.Reference, s.Identity, s.Version
+	m.created, m.reference, m.identity, m.version, m.epoch = s.Created, s.Reference, s.Identity, s.Version, s.Epoch
 	if !m.takeUsers(s.Users) || !m.takeSessions(s.Sessions) || !m.takeKeys(s.Keys) {
 		return nil, errBadSnapshot
 	}

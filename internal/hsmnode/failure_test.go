@@ -216,6 +216,48 @@ func TestFence(t *testing.T) {
 	}, nil), hsmproto.CodeUnavailable)
 }
 
+// A leader that was told less than an earlier one neither throws out whom it does not know nor acknowledges without it.
+func TestStaleLeader(t *testing.T) {
+	t.Parallel()
+	f := newCluster(t, 2, "cu")
+	leader := f.hsms[0]
+	if s, err := leader.status(); err != nil || s.Leader != leader.config.Node {
+		leader = f.hsms[1]
+	}
+	stale := f.hsms[0]
+	if stale == leader {
+		stale = f.hsms[1]
+	}
+	added := f.add(hsmproto.CreateJoin)
+	f.epoch++
+	q := f.membership(f.hsms...)
+	for _, p := range []*process{leader, added} { // not the other one
+		if err := p.manage(hsmproto.OpSetMembers, q, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	added.until("joined", voters(3))
+	c := stale.client().login("cu", hsmproto.RoleCryptoUser, userPassword)
+	leader.kill()
+	leader.start() // it may lead again: then there is nothing to see, but never anything wrong
+	stale.until("led", joined)
+	err := c.call(hsmproto.OpGenerateKey, hsmproto.GenerateKeyRequest{Length: 32, ID: []byte("key"), MinHsms: 1}, nil)
+	if s, statusErr := added.status(); statusErr != nil || len(s.Voters) != 3 {
+		t.Errorf("the new HSM sees %+v, %v", s, statusErr)
+	}
+	if err != nil {
+		refused(t, err, hsmproto.CodeUnavailable)
+	}
+	if err := stale.manage(hsmproto.OpSetMembers, q, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range f.hsms {
+		p.until("complete", voters(3))
+	}
+	c = added.client().login("cu", hsmproto.RoleCryptoUser, userPassword)
+	c.generate("", []byte("key-2"), 3)
+}
+
 // Whatever was answered is there after every process was killed at once, again and again.
 func TestKillEverything(t *testing.T) {
 	t.Parallel()

@@ -48,6 +48,7 @@ type group struct {
 	transport    *raft.NetworkTransport
 	stream       *stream
 	arrived      atomic.Bool
+	caughtUp     uint64 // tend's: the term under which this HSM, leading, has applied all that was agreed on before
 
 	ctx  context.Context // ends with the group
 	stop context.CancelFunc

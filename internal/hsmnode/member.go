@@ -169,6 +169,9 @@ func (g *group) reconcile() error {
 	if d.Epoch == 0 && len(d.Members) == 0 {
 		return nil // nobody has said yet who belongs here
 	}
+	if err := g.follow(d.Epoch); err != nil {
+		return err
+	}
 	servers := g.raft.GetConfiguration().Configuration().Servers
 	for _, server := range servers {
 		if _, named := d.member(string(server.ID)); named || string(server.ID) == d.Node {
@@ -186,6 +189,31 @@ func (g *group) reconcile() error {
 		}
 	}
 	return err
+}
+
+// follow has the group know the membership that this leader acts on, unless an earlier leader acted on a newer one:
+// then this one waits until it is told too.
+func (g *group) follow(epoch uint64) error {
+	if term := g.raft.CurrentTerm(); g.caughtUp != term { // what earlier leaders agreed on comes first
+		if err := g.raft.Barrier(changeLimit).Error(); err != nil {
+			return fmt.Errorf("catching up: %w", err)
+		}
+		g.caughtUp = term
+	}
+	if g.state.epoch() < epoch {
+		command, err := hsm.EncodeCommand(&hsm.FollowMembership{Epoch: epoch})
+		if err != nil {
+			return err
+		}
+		// A dead member that is not fenced yet confirms nothing; it is enough that the group agreed.
+		if _, err := g.lead(g.ctx, command); err != nil && g.state.epoch() < epoch {
+			return fmt.Errorf("following epoch %d: %w", epoch, err)
+		}
+	}
+	if newest := g.state.epoch(); newest > epoch {
+		return fmt.Errorf("told of epoch %d, while the group follows %d", epoch, newest)
+	}
+	return nil
 }
 
 func isVoter(servers []raft.Server, node string) bool {

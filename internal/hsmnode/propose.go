@@ -145,6 +145,9 @@ func (g *group) others() []hsmproto.Member {
 // confirm returns once every other voter has applied the entry, which is what lets any survivor go on alone with
 // everything that was acknowledged.
 func (g *group) confirm(ctx context.Context, index uint64) error {
+	if g.node.vault.get().Epoch < g.state.epoch() {
+		return unavailable("the leader has not been told of all HSMs")
+	}
 	others := g.others()
 	if len(others) == 0 {
 		return nil

@@ -162,6 +162,12 @@ func (s *state) identity() (q hsmproto.InitializeRequest) {
 	return q
 }
 
+// epoch is that of the newest membership that a leader acted on.
+func (s *state) epoch() (epoch uint64) {
+	s.read(func(m *hsm.Machine) { epoch = m.Epoch() })
+	return epoch
+}
+
 // agreed returns the newest index applied and the voters agreed on.
 func (s *state) agreed() (uint64, []string) {
 	s.mu.RLock()
