@@ -30,7 +30,8 @@ const (
 	CodeBadRequest           Code = "BAD_REQUEST"    // malformed or out of limits
 	CodeNoSession            Code = "NO_SESSION"     // all sessions are in use; may be tried again
 	// CodeUnavailable: the HSM cannot reach agreement with its cluster just now (no leader, fewer HSMs than needed).
-	// Nothing was done, or it cannot be known whether it was. Reads and cryptography do not need agreement.
+	// Nothing was done, or it cannot be known whether it was. Reads and cryptography do not need agreement, once the
+	// HSM has joined and, after a start, replayed its log.
 	CodeUnavailable Code = "UNAVAILABLE"
 	CodeInternal    Code = "INTERNAL"
 )

@@ -24,7 +24,8 @@ type Member struct {
 type StatusReply struct {
 	Node string `cbor:"1,keyasint"`
 	// Joined is true once the HSM holds its cluster's secrets and is a voter that has applied everything that was
-	// acknowledged before it joined: it may be counted as ACTIVE.
+	// acknowledged before it joined: it may be counted as ACTIVE. It stays true over a restart, although clients get
+	// CodeUnavailable until a leader, or a takeover, lets the HSM replay its log.
 	Joined      bool `cbor:"2,keyasint"`
 	Initialized bool `cbor:"3,keyasint"` // holds a cluster certificate
 	Activated   bool `cbor:"4,keyasint"`
