@@ -83,6 +83,7 @@ type installation struct {
 	stores   *keystore.Manager
 	keys     *keys.Service
 	handler  http.Handler
+	metrics  *metrics
 
 	accessKeyID string
 	secretKey   secret.Bytes
@@ -344,7 +345,8 @@ func (i *installation) openClusters(ctx context.Context) error {
 
 func (i *installation) openKeyStores(ctx context.Context) error {
 	i.stores = keystore.New(keystore.Config{
-		Store: i.db.KeyStores(), Clusters: clusterReader{i.clusters}, Sealer: i.root,
+		Store: i.db.KeyStores(), Sealer: i.root,
+		Clusters: keystore.ClustersOf(i.clusters), Network: keystore.NetworkOf(i.clusters, i.network),
 		Now: i.clock.Now, Log: i.config.Log,
 	})
 	i.onClose(func() error { i.stores.Close(); return nil })
@@ -364,12 +366,14 @@ func (i *installation) openKeys(context.Context) error {
 func (i *installation) openHandler(context.Context) (err error) {
 	kmsAPI := i.keys.API()
 	kmsAPI.Rows = append(kmsAPI.Rows, i.stores.Rows()...)
+	i.metrics = newMetrics(i)
 	i.handler, err = wire.New(wire.Config{
 		Services:      []operation.Service{kmsAPI, i.clusters.API(), i.identity.STS(), i.network.API()},
 		Authenticator: i.identity,
 		Recorder:      i.db,
 		Now:           i.clock.Now,
 		Log:           i.config.Log,
+		Observe:       i.metrics.observe,
 	})
 	return err
 }
