@@ -33,13 +33,17 @@ type Authenticator interface {
 	Authenticate(ctx context.Context, r *sigv4.Request, service string) (policy.Caller, arn.Scope, error)
 }
 
-// Config is what a Handler needs; every field is required.
+// Config is what a Handler needs; every field but Observe is required.
 type Config struct {
 	Services      []operation.Service
 	Authenticator Authenticator
 	Recorder      audit.Recorder
 	Now           func() time.Time
 	Log           *slog.Logger
+	// Observe is told of every request once, after its answer was given to the connection: the service's signing name and
+	// the operation, each "other" where a request names none that exists, the exception's code, empty on success, and the
+	// time from the request's head to the answer. All values but the time are from a bounded set, so they may be labels.
+	Observe func(service, operation, code string, took time.Duration)
 }
 
 // Handler serves the AWS APIs. It is an http.Handler for the path "/".
@@ -86,8 +90,29 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := exchange{}
 	var eventID string
 	x.requestID, eventID = newIDs()
+	began := time.Now()
 	body, status := h.guarded(w, r, &x, eventID)
 	send(w, &x, status, body)
+	if h.config.Observe != nil {
+		h.config.Observe(x.serviceName(), x.operationName(), status.code, time.Since(began))
+	}
+}
+
+// other stands for every name that a client made up.
+const other = "other"
+
+func (x *exchange) serviceName() string {
+	if x.service == nil {
+		return other
+	}
+	return x.service.SigningName
+}
+
+func (x *exchange) operationName() string {
+	if x.row == nil {
+		return other
+	}
+	return x.row.Name
 }
 
 // guarded runs the call and turns a panic into an internal failure.

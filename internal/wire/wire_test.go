@@ -115,6 +115,7 @@ type world struct {
 	journal  journal
 	now      atomic.Pointer[time.Time]
 	log      lockedBuffer
+	observed chan string // what Observe was told, if a test made the channel
 }
 
 func newWorld(t testing.TB) *world { return newWorldWith(t, nil) }
@@ -136,6 +137,14 @@ func newWorldWith(t testing.TB, recorder audit.Recorder) *world {
 		Authenticator: w.identity, Recorder: recorder,
 		Now: func() time.Time { return *w.now.Load() },
 		Log: slog.New(slog.NewTextHandler(&w.log, nil)),
+		Observe: func(service, operation, code string, took time.Duration) {
+			if took < 0 {
+				t.Errorf("%s %s took %v", service, operation, took)
+			}
+			if w.observed != nil {
+				w.observed <- service + " " + operation + " " + code
+			}
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
