@@ -5,6 +5,8 @@ package kms
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -80,10 +82,35 @@ func wish(in *kms.CreateKeyInput) (wished, error) {
 		return w, invalid("You cannot specify KeySpec and CustomerMasterKeySpec with different values. CustomerMasterKeySpec is deprecated.")
 	case w.spec != types.KeySpecSymmetricDefault && !usageGiven:
 		return w, invalid("You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.")
-	case w.spec == types.KeySpecSymmetricDefault && w.usage != types.KeyUsageTypeEncryptDecrypt:
+	case !fits(w.spec, w.usage):
 		return w, invalid("KeyUsage %s is not compatible with KeySpec %s", w.usage, w.spec)
 	}
 	return w, checkPlace(in, w.origin)
+}
+
+// usages lists what keys can be for, by the beginning of their spec; the first that fits counts (AWS KMS Developer
+// Guide, "Key spec reference").
+var usages = []struct {
+	spec   string
+	usages []types.KeyUsageType
+}{
+	{"SYMMETRIC_DEFAULT", []types.KeyUsageType{types.KeyUsageTypeEncryptDecrypt}},
+	{"HMAC_", []types.KeyUsageType{types.KeyUsageTypeGenerateVerifyMac}},
+	{"RSA_", []types.KeyUsageType{types.KeyUsageTypeEncryptDecrypt, types.KeyUsageTypeSignVerify}},
+	{"ECC_NIST_P", []types.KeyUsageType{types.KeyUsageTypeSignVerify, types.KeyUsageTypeKeyAgreement}},
+	{"ECC_", []types.KeyUsageType{types.KeyUsageTypeSignVerify}},
+	{"ML_DSA_", []types.KeyUsageType{types.KeyUsageTypeSignVerify}},
+	{"ML_KEM_", []types.KeyUsageType{types.KeyUsageTypeEncapsulateDecapsulate}},
+	{"SM2", []types.KeyUsageType{types.KeyUsageTypeEncryptDecrypt, types.KeyUsageTypeSignVerify, types.KeyUsageTypeKeyAgreement}},
+}
+
+func fits(spec types.KeySpec, usage types.KeyUsageType) bool {
+	for _, u := range usages {
+		if strings.HasPrefix(string(spec), u.spec) {
+			return slices.Contains(u.usages, usage)
+		}
+	}
+	return false
 }
 
 // checkPlace checks that origin and key store go together.
