@@ -363,12 +363,17 @@ func (i *installation) openKeys(context.Context) error {
 	return nil
 }
 
-func (i *installation) openHandler(context.Context) (err error) {
+// services are the APIs behind the endpoint.
+func (i *installation) services() []operation.Service {
 	kmsAPI := i.keys.API()
 	kmsAPI.Rows = append(kmsAPI.Rows, i.stores.Rows()...)
+	return []operation.Service{kmsAPI, i.clusters.API(), i.identity.STS(), i.network.API()}
+}
+
+func (i *installation) openHandler(context.Context) (err error) {
 	i.metrics = newMetrics(i)
 	i.handler, err = wire.New(wire.Config{
-		Services:      []operation.Service{kmsAPI, i.clusters.API(), i.identity.STS(), i.network.API()},
+		Services:      i.services(),
 		Authenticator: i.identity,
 		Recorder:      i.db,
 		Now:           i.clock.Now,
