@@ -1,12 +1,14 @@
 package cloudhsm_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -261,6 +263,34 @@ func TestCreateClusterRefusals(t *testing.T) {
 	groups, err := p.db.Network().Groups(t.Context(), scope)
 	if err != nil || len(groups) != 1 { // the default one
 		t.Errorf("statement 3: security groups %d, %v", len(groups), err)
+	}
+}
+
+// Subnets of two VPCs make no cluster (statement 4).
+func TestSubnetsOfTwoVPCs(t *testing.T) {
+	p := newPlane(t, cloudhsm.Quotas{})
+	p.must(p.db.Network().Change(t.Context(), nil, func(tx network.Tx) error {
+		vpc := &network.VPC{Scope: scope, ID: "vpc-2", CIDR: netip.MustParsePrefix("10.2.0.0/16")}
+		subnet := &network.Subnet{Scope: scope, ID: "subnet-2", VpcID: "vpc-2", Zone: "us-east-1b", CIDR: netip.MustParsePrefix("10.2.0.0/20")}
+		return errors.Join(tx.InsertVPC(vpc), tx.InsertSubnet(subnet))
+	}))
+	p.refused(invalid, "not in the same VPC", "CreateCluster", clusterOver(p.subnets[0], "subnet-2"))
+}
+
+// The roots are made once and stay what they are, sealed.
+func TestAuthorityIsKept(t *testing.T) {
+	p := newPlane(t, cloudhsm.Quotas{})
+	again, err := cloudhsm.OpenAuthority(t.Context(), p.db, clearSealer{}, time.Now)
+	p.must(err)
+	if !bytes.Equal(again.ProviderRoot(), p.fleet.authority.ProviderRoot()) || !bytes.Equal(again.ManufacturerRoot(), p.fleet.authority.ManufacturerRoot()) {
+		t.Error("there are other roots now")
+	}
+	root, err := x509.ParseCertificate(again.ProviderRoot())
+	p.must(err)
+	control, err := again.ControlPlane()
+	p.must(err)
+	if err := control.Leaf.CheckSignatureFrom(root); err != nil || control.Leaf.Subject.CommonName != hsmproto.ControlPlaneName {
+		t.Errorf("control plane %s: %v", control.Leaf.Subject, err)
 	}
 }
 

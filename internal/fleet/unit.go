@@ -68,7 +68,7 @@ func (u *unit) end(gently bool) {
 
 func (u *unit) keepRunning(p *process) {
 	wait := firstRestart
-	for u.ctx.Err() == nil {
+	for p != nil || u.ctx.Err() == nil { // a process that runs is attended to its end, even if that is now
 		var err error
 		if p == nil {
 			p, err = u.restart()
