@@ -335,6 +335,7 @@ func (i *installation) openClusters(ctx context.Context) error {
 		Store: i.db.CloudHSM(), Network: i.network, Fleet: hsms, Authority: authority,
 		Now: i.clock.Now, Log: i.config.Log,
 	})
+	i.clock.OnMove(i.clusters.Wake)
 	i.background(func(ctx context.Context) {
 		if err := i.clusters.Run(ctx); err != nil && ctx.Err() == nil {
 			i.failed <- fmt.Errorf("keeping clusters: %w", err)
