@@ -129,6 +129,8 @@ const (
 type envelope struct {
 	Kind kind            `cbor:"1,keyasint"`
 	Body cbor.RawMessage `cbor:"2,keyasint"`
+	// Format is the writer's; zero in what was written before formats were numbered.
+	Format uint64 `cbor:"3,keyasint"`
 }
 
 var errUnknownCommand = errors.New("hsm: unknown command")
@@ -209,14 +211,17 @@ func EncodeCommand(c Command) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("hsm: encoding a command: %w", err)
 	}
-	return encoder.Marshal(envelope{k, body})
+	return encoder.Marshal(envelope{k, body, Format})
 }
 
-// DecodeCommand reads what EncodeCommand wrote, strictly.
+// DecodeCommand reads what EncodeCommand wrote, strictly; *FormatError for a command of other rules.
 func DecodeCommand(data []byte) (Command, error) {
 	var e envelope
 	if err := decoder.Unmarshal(data, &e); err != nil {
 		return nil, fmt.Errorf("hsm: decoding a command: %w", err)
+	}
+	if e.Format != Format {
+		return nil, &FormatError{e.Format}
 	}
 	c := blank(e.Kind)
 	if c == nil {

@@ -66,6 +66,9 @@ func newDevice(c *hsmproto.BootConfig, r roots, boot *dialogue) (*device, error)
 	case hsmproto.CreateFirst:
 		d.Start = startBootstrap
 		return d, d.foundCluster(c, key, hardware)
+	case hsmproto.CreateRestore:
+		d.Start = startNormal // with a snapshot where an HSM that went down has its state
+		return d, d.restore(c)
 	default:
 		return nil, fmt.Errorf("hsmnode: cannot create an HSM as %q", c.Create)
 	}

@@ -122,7 +122,7 @@ func (g *group) start(d *device, logger hclog.Logger) error {
 	g.state.opened = g.node.sessions.opened
 	var err error
 	if g.raft, err = raft.NewRaft(config, g.state, g.storage.log, g.storage.log, g.storage.snapshots, g.transport); err != nil {
-		return fmt.Errorf("hsmnode: starting replication: %w", err)
+		return errors.Join(fmt.Errorf("hsmnode: starting replication: %w", err), g.state.refused())
 	}
 	if d.Start == startBootstrap || d.Start == startRecover {
 		if err := g.node.vault.update(func(d *device) error { d.Start = startNormal; return nil }); err != nil {
@@ -140,6 +140,11 @@ func (g *group) prepare(d *device, config *raft.Config) error {
 	if err != nil {
 		return fmt.Errorf("hsmnode: reading the log: %w", err)
 	}
+	if used {
+		if err := g.storage.readable(g.keys); err != nil {
+			return err
+		}
+	}
 	alone := raft.Configuration{Servers: []raft.Server{{
 		ID: raft.ServerID(d.Node), Address: raft.ServerAddress(peerAddress(g.node.config.Address)),
 	}}}
@@ -154,6 +159,39 @@ func (g *group) prepare(d *device, config *raft.Config) error {
 	}
 	if err != nil {
 		return fmt.Errorf("hsmnode: preparing replication: %w", err)
+	}
+	return nil
+}
+
+// readable tells before anything is replayed whether all of it can be: a log of another state machine format would
+// make another state, one of another cluster none at all.
+func (s *storage) readable(keys *keyring) error {
+	next, err := s.log.FirstIndex()
+	if err != nil {
+		return err
+	}
+	last, err := s.log.LastIndex()
+	if err != nil {
+		return err
+	}
+	snapshots, err := s.snapshots.List()
+	if err != nil {
+		return err
+	}
+	if len(snapshots) > 0 { // newest first
+		next = max(next, snapshots[0].Index+1)
+	}
+	var entry raft.Log
+	for ; next <= last && last > 0; next++ {
+		if err := s.log.GetLog(next, &entry); err != nil {
+			return err
+		}
+		if entry.Type != raft.LogCommand {
+			continue
+		}
+		if _, err := openCommand(keys, &entry); err != nil {
+			return err
+		}
 	}
 	return nil
 }

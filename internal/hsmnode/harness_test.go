@@ -58,6 +58,10 @@ type fleet struct {
 	customer     *authority
 	control      tls.Certificate
 	platform     []byte
+	cluster      string // id
+	share        []byte // the provider's, of backups
+	area         string
+	backup       string // file to restore from
 	epoch        uint64
 	hsms         []*process
 }
@@ -119,6 +123,7 @@ func newFleet(t testing.TB) *fleet {
 	f := &fleet{
 		t: t, provider: newAuthority(t, "provider"), manufacturer: newAuthority(t, "manufacturer"),
 		customer: newAuthority(t, "customer"), platform: random(masterSize),
+		cluster: "cluster-test", share: random(masterSize), area: filepath.Join(t.TempDir(), "area"),
 		prefix: fmt.Sprintf("127.%d.%d", 100+mathrand.IntN(150), 1+mathrand.IntN(250)),
 	}
 	f.control = f.credential(hsmproto.ControlPlaneName)
@@ -148,16 +153,23 @@ type process struct {
 // add starts a new HSM without telling anybody.
 func (f *fleet) add(create hsmproto.Create) *process {
 	f.t.Helper()
+	p := f.plan(create)
+	p.start()
+	f.t.Cleanup(p.end)
+	return p
+}
+
+// plan is add without the start.
+func (f *fleet) plan(create hsmproto.Create) *process {
 	number := len(f.hsms) + 1
 	p := &process{fleet: f, config: hsmproto.BootConfig{
-		HsmID: fmt.Sprintf("hsm-%d", number), ClusterID: "cluster-test", Node: fmt.Sprintf("node-%d", number),
+		HsmID: fmt.Sprintf("hsm-%d", number), ClusterID: f.cluster, Node: fmt.Sprintf("node-%d", number),
 		Address: f.prefix + "." + strconv.Itoa(number), Dir: filepath.Join(f.t.TempDir(), "hsm"), HsmType: "hsm2m.medium",
 		Mode: "FIPS", PlatformSecret: f.platform, ProviderRoot: f.provider.cert.Raw,
 		ManufacturerRoot: f.manufacturer.cert.Raw, Create: create,
+		ProviderShare: f.share, Area: f.area, Backup: f.backup,
 	}}
 	f.hsms = append(f.hsms, p)
-	p.start()
-	f.t.Cleanup(p.end)
 	return p
 }
 

@@ -2,6 +2,7 @@ package hsmnode
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/tls"
@@ -17,6 +18,7 @@ import (
 
 	"keyward/internal/hardening"
 	"keyward/internal/hsmproto"
+	"keyward/internal/secret"
 )
 
 const maxBootLine = 1 << 20 // bytes
@@ -28,7 +30,7 @@ func Main(ctx context.Context, stdin io.Reader, stdout io.Writer, log *slog.Logg
 	boot := &dialogue{in: bufio.NewReaderSize(stdin, maxBootLine), out: json.NewEncoder(stdout)}
 	err := run(ctx, boot, log)
 	if err != nil {
-		boot.say(hsmproto.BootHello{Error: err.Error()})
+		boot.say(hsmproto.BootHello{Error: err.Error(), BadBackup: errors.As(err, new(*badBackup))})
 	}
 	return errors.Join(err, boot.err)
 }
@@ -82,7 +84,8 @@ func (d *dialogue) say(hello hsmproto.BootHello) {
 
 // node is one HSM.
 type node struct {
-	config   hsmproto.BootConfig // without its secret
+	config   hsmproto.BootConfig // without its secrets
+	provider secret.Bytes        // share of the key that seals backups; empty in an installation without
 	log      *slog.Logger
 	roots    roots
 	vault    *vault
@@ -104,7 +107,8 @@ type node struct {
 
 func newNode(ctx context.Context, config hsmproto.BootConfig, boot *dialogue, log *slog.Logger) (*node, error) {
 	n := &node{config: config, links: newLinks(), hasher: newHasher(), log: log.With("hsm", config.HsmID)}
-	n.config.PlatformSecret = nil
+	n.config.PlatformSecret, n.config.ProviderShare = nil, nil
+	n.provider = secret.New(bytes.Clone(config.ProviderShare))
 	n.ctx, n.cancel = context.WithCancelCause(ctx)
 	n.peers, n.sessions = newPeers(n), newSessions(n)
 	var err error

@@ -3,6 +3,7 @@ package hsmnode
 import (
 	"context"
 	"net"
+	"sync"
 	"time"
 
 	"keyward/internal/hsm"
@@ -14,19 +15,24 @@ const maxManagers = 64 // connections of the control plane
 func (n *node) acceptManagement(l net.Listener) {
 	n.accept(l, maxManagers, func(raw net.Conn) {
 		if c := n.handshake(raw, n.managementTLS()); c != nil {
-			n.serve(c, &manager{n})
+			n.serve(c, &manager{node: n})
 		}
 	})
 }
 
 // manager answers one connection of the control plane.
-type manager struct{ node *node }
+type manager struct {
+	node *node
+
+	mu     sync.Mutex // guards backup
+	backup []byte     // being read
+}
 
 func (m *manager) inline(hsmproto.Op) bool { return false }
 
 func (m *manager) idle() time.Duration { return 0 }
 
-func (m *manager) close() {}
+func (m *manager) close() { m.keep(nil) }
 
 func (m *manager) call(ctx context.Context, op hsmproto.Op, body []byte) (any, error) {
 	switch op {
@@ -44,6 +50,8 @@ func (m *manager) call(ctx context.Context, op hsmproto.Op, body []byte) (any, e
 		return handle(ctx, body, func(_ context.Context, q *hsmproto.TakeOverRequest) (any, error) {
 			return hsmproto.Empty{}, m.node.takeOver(q)
 		})
+	case hsmproto.OpBackup:
+		return handle(ctx, body, m.readBackup)
 	default:
 		return nil, errUnknownOp
 	}

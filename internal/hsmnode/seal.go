@@ -19,9 +19,14 @@ const (
 	purposeLog      = "keyward hsm replication log v1"
 	purposeSnapshot = "keyward hsm snapshot v1"
 	purposeEnroll   = "keyward hsm enrolment v1"
+	purposeShare    = "keyward hsm manufacturer share v1"
+	purposeBackup   = "keyward hsm backup v1"
 )
 
 const masterSize = 32 // bytes of a masking key and of a platform secret
+
+// sealedOverhead is by how many bytes sealing lengthens.
+const sealedOverhead = xaes.NonceSize + xaes.Overhead
 
 var errUnseal = errors.New("hsmnode: sealed data does not open: damaged, or sealed under another key")
 

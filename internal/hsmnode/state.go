@@ -29,6 +29,7 @@ type state struct {
 	index   uint64   // of the newest entry applied
 	voters  []string // nodes, by the newest configuration agreed on
 	ciphers *cipherCache
+	refusal error // why the newest snapshot could not be restored; nil if it could
 }
 
 func newState(keys *keyring) *state {
@@ -38,13 +39,9 @@ func newState(keys *keyring) *state {
 // Apply carries out a sealed command. An entry that does not open means that this HSM can no longer agree with the
 // others, so the process ends.
 func (s *state) Apply(entry *raft.Log) any {
-	plain, err := s.keys.log.open(entry.Data, nil)
+	command, err := openCommand(s.keys, entry)
 	if err != nil {
-		panic(fmt.Sprintf("hsmnode: entry %d: %v", entry.Index, err))
-	}
-	command, err := hsm.DecodeCommand(plain)
-	if err != nil {
-		panic(fmt.Sprintf("hsmnode: entry %d: %v", entry.Index, err))
+		panic(err)
 	}
 	result := s.apply(entry.Index, command)
 	s.applied.fire()
@@ -52,6 +49,19 @@ func (s *state) Apply(entry *raft.Log) any {
 		s.opened(open)
 	}
 	return result
+}
+
+// openCommand unseals and decodes an entry of the log.
+func openCommand(keys *keyring, entry *raft.Log) (hsm.Command, error) {
+	plain, err := keys.log.open(entry.Data, nil)
+	if err != nil {
+		return nil, fmt.Errorf("hsmnode: entry %d of the log: %w", entry.Index, err)
+	}
+	command, err := hsm.DecodeCommand(plain)
+	if err != nil {
+		return nil, fmt.Errorf("hsmnode: entry %d of the log: %w", entry.Index, err)
+	}
+	return command, nil
 }
 
 func (s *state) apply(index uint64, command hsm.Command) hsm.Result {
@@ -123,6 +133,17 @@ func (s sealedSnapshot) Release() {}
 
 // Restore replaces everything by a snapshot's contents.
 func (s *state) Restore(source io.ReadCloser) error {
+	err := s.restore(source)
+	s.mu.Lock()
+	s.refusal = err
+	s.mu.Unlock()
+	if err == nil {
+		s.applied.fire()
+	}
+	return err
+}
+
+func (s *state) restore(source io.ReadCloser) error {
 	sealed, err := io.ReadAll(io.LimitReader(source, maxSnapshot+1))
 	if err := errors.Join(err, source.Close()); err != nil {
 		return err
@@ -145,8 +166,14 @@ func (s *state) Restore(source io.ReadCloser) error {
 	s.mu.Lock()
 	s.machine, s.index, s.voters, s.ciphers = machine, i.Index, i.Voters, newCipherCache()
 	s.mu.Unlock()
-	s.applied.fire()
 	return nil
+}
+
+// refused is why the newest snapshot could not be restored. Raft keeps the reason to itself.
+func (s *state) refused() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.refusal
 }
 
 // read lets f look at the machine. f must not keep anything of it.

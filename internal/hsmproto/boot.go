@@ -23,12 +23,19 @@ type BootConfig struct {
 	Mode    string `json:"mode"`    // "FIPS" or "NON_FIPS"
 	// PlatformSecret, 32 bytes, is the supervisor's share of the key that seals the HSM's files.
 	PlatformSecret []byte `json:"platformSecret"`
+	// ProviderShare, 32 bytes, is the installation's share of the key that seals backups, the same for all its HSMs.
+	ProviderShare []byte `json:"providerShare,omitempty"`
+	// Area is a folder that the HSMs of the installation share, nobody else's. It holds the manufacturer's share of the
+	// key that seals backups, which no other process reads.
+	Area string `json:"area,omitempty"`
 	// ProviderRoot and ManufacturerRoot are DER certificates: the roots of hardware certificates. Peers and the
 	// control plane prove themselves under ProviderRoot.
 	ProviderRoot     []byte `json:"providerRoot"`
 	ManufacturerRoot []byte `json:"manufacturerRoot"`
 	// Create says what an HSM without a folder is to become; empty refuses to start without one.
 	Create Create `json:"create,omitempty"`
+	// Backup is the file from which CreateRestore starts.
+	Backup string `json:"backup,omitempty"`
 }
 
 // Create is what a new HSM starts as.
@@ -39,6 +46,8 @@ const (
 	CreateFirst Create = "first"
 	// CreateJoin makes an HSM that waits to be taken in by the members of its cluster.
 	CreateJoin Create = "join"
+	// CreateRestore makes the first HSM of a cluster that has none, with the users, keys and certificate of a backup.
+	CreateRestore Create = "restore"
 )
 
 // BootCertificates are DER certificates for HardwareKey, the same key under both roots, with the same subject: common
@@ -54,6 +63,8 @@ type BootHello struct {
 	HardwareKey []byte `json:"hardwareKey,omitempty"` // DER SubjectPublicKeyInfo
 	Ready       bool   `json:"ready,omitempty"`
 	Error       string `json:"error,omitempty"`
+	// BadBackup accompanies Error where the backup is at fault: another attempt would end the same.
+	BadBackup bool `json:"badBackup,omitempty"`
 }
 
 // ControlPlaneName is the common name of the client certificate that ManagementPort accepts, issued by the provider

@@ -166,11 +166,15 @@ func (c *Conn) write() {
 
 func (c *Conn) end(cause error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.err != nil {
+	first := c.err == nil
+	if first {
+		c.err = cause
+	}
+	c.mu.Unlock()
+	if !first {
 		return
 	}
-	c.err = cause
+	// Outside the lock, which callers need to learn that it is over: TLS may wait for its peer to say goodbye.
 	_ = c.net.Close() // the connection is over either way; cause says why
 	close(c.done)
 }

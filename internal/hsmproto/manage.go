@@ -8,6 +8,7 @@ const (
 	OpInitialize
 	OpSetMembers
 	OpTakeOver
+	OpBackup
 )
 
 // Member is one HSM of a cluster as the control plane recorded it.
@@ -65,3 +66,23 @@ type SetMembersRequest struct {
 // TakeOverRequest tells one survivor, the only one that may, that the majority is gone for good: it carries on alone
 // with everything it has, and takes in the other Members anew. The control plane records the membership first.
 type TakeOverRequest = SetMembersRequest
+
+// BackupChunk is the most that one BackupReply carries, in bytes; MaxBackup bounds a whole backup.
+const (
+	BackupChunk = 256 << 10
+	MaxBackup   = 64 << 20
+)
+
+// BackupRequest reads a backup of the cluster piece by piece. Offset 0 makes it, consistent as of that moment; the HSM
+// keeps it for this connection until its last byte was read or another one is begun. An HSM that has not replayed its
+// log answers CodeUnavailable.
+type BackupRequest struct {
+	Offset int `cbor:"1,keyasint"`
+}
+
+// BackupReply is the piece at the request's offset, and the size of the whole. It is sealed: only HSMs of this
+// installation can make use of it.
+type BackupReply struct {
+	Data []byte `cbor:"1,keyasint"`
+	Size int    `cbor:"2,keyasint"`
+}
