@@ -16,9 +16,9 @@ import (
 var storeys = map[string]int{
 	"arn": 1, "fault": 1, "secret": 1, "durable": 1, "clock": 1, "hardening": 1,
 	"policy": 2, "audit": 2, "operation": 2, "sigv4": 2, "hsm": 2, "hsmproto": 2, "connection": 2, "xaes": 2,
-	"kms": 3, "cloudhsm": 3, "network": 3, "identity": 3, "hsmclient": 3,
+	"kms": 3, "cloudhsm": 3, "network": 3, "identity": 3, "hsmclient": 3, "cloudtrail": 3,
 	"wire": 4, "storage": 4, "keystore": 4, "hsmnode": 4, "fleet": 4, "rootkey": 4,
-	"command": 5, "server": 5, "demo": 5, "cloudhsmcli": 5,
+	"command": 5, "server": 5, "demo": 5, "cloudhsmcli": 5, "rehearsal": 5,
 }
 
 // sideways lists the arrows within a storey, and why they are right.
@@ -28,7 +28,7 @@ var sideways = map[string][]string{
 	"hsm":       {"hsmproto"},        // the machine answers in the codes and roles of the HSM's language
 	"cloudhsm":  {"network"},         // clusters stand in subnets
 	"storage":   {"keystore"},        // keeps the records of key stores
-	"command":   {"server", "demo", "cloudhsmcli"},
+	"command":   {"server", "demo", "cloudhsmcli", "rehearsal"},
 	"demo":      {"server", "cloudhsmcli"},
 	"server":    {"cloudhsmcli"}, // writes the example cluster's client configuration
 }

@@ -36,6 +36,7 @@ type commands struct {
 	Demo        demoCommand        `cmd:"" help:"Play the main job: use a custom key store, break it, see why, repair it."`
 	Clock       clockCommand       `cmd:"" help:"Read or move the clock of a running \"up --dev\"."`
 	CloudhsmCli cloudhsmCliCommand `cmd:"" name:"cloudhsm-cli" help:"The HSM operator's shell, compatible with AWS's cloudhsm-cli." passthrough:""`
+	Load        loadCommand        `cmd:"" help:"Encrypt and decrypt under a key and tell how that goes, second by second."`
 	Hsm         hsmCommand         `cmd:"" hidden:"" help:"Run one HSM; started by up."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
 }
