@@ -1,5 +1,5 @@
 // Package audit holds an API call's event as a value: who called what, on which resources, and how it ended. It knows
-// neither CloudTrail's format nor where events are kept.
+// neither CloudTrail's records nor where events are kept.
 //
 // One event belongs to one call. An event whose call changed something is kept in the transaction of the change; all
 // others are kept by a Recorder before the answer leaves. If an event cannot be kept, the call is refused.
@@ -30,6 +30,18 @@ type Resource struct {
 	ARN  string
 }
 
+// TLS is the protected connection that a call came through, in CloudTrail's words.
+type TLS struct {
+	Version     string // for example "TLSv1.3"
+	CipherSuite string // for example "TLS_AES_128_GCM_SHA256"
+	Host        string // the Host header that the client sent
+	KeyExchange string // for example "X25519MLKEM768"
+}
+
+// ServiceCaller is the Caller.Type of service events: what a service did by itself, at nobody's request. Of its other
+// members only Account is set.
+const ServiceCaller = "AWSService"
+
 // Event is the record of one call. Nothing secret may be put into it: spec "never logged" lists hold for every field.
 type Event struct {
 	ID        string // UUID
@@ -46,7 +58,9 @@ type Event struct {
 	Request    Members
 	Response   Members // mutating calls only
 	Additional Members
+	Details    Members // of service events: CloudTrail's serviceEventDetails
 	Resources  []Resource
+	TLS        *TLS // nil for connections in clear
 
 	// ErrorCode and ErrorMessage are empty for a call that succeeded.
 	ErrorCode    string

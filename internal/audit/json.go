@@ -10,8 +10,9 @@ import (
 	"unicode/utf8"
 )
 
-// AppendJSON appends the event in its stored form, one JSON object without line feeds. Times are RFC 3339 in UTC with
-// milliseconds. Members may hold strings, booleans, integers, times, slices and string-keyed maps of these, and
+// AppendJSON appends the event in its stored form, one JSON object without line feeds. The event's time is RFC 3339 in
+// UTC with milliseconds; times among members are text as CloudTrail shows them ("Oct 14, 2021, 5:39:50 PM", UTC), since
+// nobody could tell them from a caller's strings later. Members may hold strings, booleans, integers, times, slices and string-keyed maps of these, and
 // Members; pointers to them are followed and nil ones left out.
 func (e *Event) AppendJSON(buf []byte) ([]byte, error) {
 	buf = append(buf, `{"eventID":`...)
@@ -40,7 +41,7 @@ func (e *Event) AppendJSON(buf []byte) ([]byte, error) {
 	for _, part := range []struct {
 		name    string
 		members Members
-	}{{"requestParameters", e.Request}, {"responseElements", e.Response}, {"additionalEventData", e.Additional}} {
+	}{{"requestParameters", e.Request}, {"responseElements", e.Response}, {"additionalEventData", e.Additional}, {"serviceEventDetails", e.Details}} {
 		if len(part.members) == 0 {
 			continue
 		}
@@ -50,7 +51,19 @@ func (e *Event) AppendJSON(buf []byte) ([]byte, error) {
 			return buf, fmt.Errorf("audit: event %s, %s: %w", e.Name, part.name, err)
 		}
 	}
-	return append(appendResources(buf, e.Resources), '}'), nil
+	return append(appendTLS(appendResources(buf, e.Resources), e.TLS), '}'), nil
+}
+
+func appendTLS(buf []byte, t *TLS) []byte {
+	if t == nil {
+		return buf
+	}
+	buf = append(buf, `,"tlsDetails":{"tlsVersion":`...)
+	buf = appendString(buf, t.Version)
+	buf = appendNamed(buf, "cipherSuite", t.CipherSuite)
+	buf = appendNamed(buf, "clientProvidedHostHeader", t.Host)
+	buf = appendNamed(buf, "keyExchange", t.KeyExchange)
+	return append(buf, '}')
 }
 
 func appendResources(buf []byte, resources []Resource) []byte {
@@ -112,7 +125,9 @@ func appendValue(buf []byte, v reflect.Value) ([]byte, error) {
 	case Members:
 		return appendMembers(buf, x)
 	case time.Time:
-		return appendTime(buf, x), nil
+		buf = append(buf, '"')
+		buf = x.UTC().AppendFormat(buf, "Jan 2, 2006, 3:04:05 PM")
+		return append(buf, '"'), nil
 	}
 	switch v.Kind() {
 	case reflect.String:

@@ -30,6 +30,9 @@ func TestAppendJSON(t *testing.T) {
 	e.Request.Add("context", map[string]string{"b": "2", "a": "1"})
 	e.Request.Add("tags", []Members{{{"tagKey", "k"}, {"tagValue", ""}}})
 	e.Response.Add("done", true)
+	e.Response.Add("deletionDate", time.Date(2021, 10, 14, 17, 39, 50, 5e8, time.FixedZone("", 0)))
+	e.Details.Add("keyId", "k")
+	e.TLS = &TLS{"TLSv1.3", "TLS_AES_128_GCM_SHA256", "localhost", "X25519MLKEM768"}
 	out, err := e.AppendJSON(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -38,8 +41,11 @@ func TestAppendJSON(t *testing.T) {
 		`"eventSource":"kms.amazonaws.com","eventName":"CreateKey","readOnly":false,` +
 		`"userIdentity":{"type":"IAMUser","arn":"arn:aws:iam::111122223333:user/admin","accountId":"111122223333"},"errorCode":"X",` +
 		`"requestParameters":{"description":"wörd \"quoted\"\n","days":7,"spec":"SYMMETRIC_DEFAULT",` +
-		`"context":{"a":"1","b":"2"},"tags":[{"tagKey":"k","tagValue":""}]},"responseElements":{"done":true},` +
-		`"resources":[{"type":"AWS::KMS::Key","ARN":"arn:aws:kms:us-east-1:111122223333:key/k"}]}`
+		`"context":{"a":"1","b":"2"},"tags":[{"tagKey":"k","tagValue":""}]},"responseElements":{"done":true,` +
+		`"deletionDate":"Oct 14, 2021, 5:39:50 PM"},"serviceEventDetails":{"keyId":"k"},` +
+		`"resources":[{"type":"AWS::KMS::Key","ARN":"arn:aws:kms:us-east-1:111122223333:key/k"}],` +
+		`"tlsDetails":{"tlsVersion":"TLSv1.3","cipherSuite":"TLS_AES_128_GCM_SHA256",` +
+		`"clientProvidedHostHeader":"localhost","keyExchange":"X25519MLKEM768"}}`
 	if diff := cmp.Diff(want, string(out)); diff != "" {
 		t.Error(diff)
 	}

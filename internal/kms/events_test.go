@@ -63,7 +63,7 @@ func TestEvents(t *testing.T) {
 		{"DisableKey", &awskms.DisableKeyInput{KeyId: k.KeyId}, []string{answered, resource(*k.Arn)}},
 		{"Encrypt", &awskms.EncryptInput{KeyId: k.KeyId, Plaintext: []byte("x")}, []string{material, resource(*k.Arn)}}, // refused: disabled
 		{"ScheduleKeyDeletion", &awskms.ScheduleKeyDeletionInput{KeyId: stored.KeyId},
-			[]string{`"requestParameters":{"pendingWindowInDays":30}`, `"keyState":"PendingDeletion","deletionDate":"2026-02-01T03:04:05.000Z","pendingWindowInDays":30}`,
+			[]string{`"requestParameters":{"pendingWindowInDays":30}`, `"keyState":"PendingDeletion","deletionDate":"Feb 1, 2026, 3:04:05 AM","pendingWindowInDays":30}`,
 				`"customKeyStoreId":"` + storeID + `","clusterId":"cluster-abcdefghijk","backingKeys":"[{\"backingKeyId\":\"00000000000000000000000000000001\"}]"`}},
 		{"CreateKey", &awskms.CreateKeyInput{Tags: tags("a", "1")}, []string{
 			`"requestParameters":{"description":"","origin":"AWS_KMS","keySpec":"SYMMETRIC_DEFAULT","customerMasterKeySpec":"SYMMETRIC_DEFAULT",` +
