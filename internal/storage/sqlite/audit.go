@@ -32,6 +32,7 @@ type recorder struct {
 
 	mu      sync.Mutex // guards what follows
 	current *batch
+	writing *batch // the last one that was taken to the disk
 	closed  bool
 }
 
@@ -46,7 +47,8 @@ type batch struct {
 
 func newRecorder(db *sql.DB, relaxed bool) *recorder {
 	r := &recorder{db: db, relaxed: relaxed, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
-	r.current = newBatch()
+	r.current, r.writing = newBatch(), newBatch()
+	close(r.writing.done)
 	go r.run()
 	return r
 }
@@ -107,12 +109,31 @@ func (r *recorder) run() {
 	for range r.wake {
 		r.mu.Lock()
 		b := r.current
-		r.current = newBatch()
+		r.current, r.writing = newBatch(), b
 		r.mu.Unlock()
 		if b.count > 0 {
 			b.err = r.write(b)
 		}
 		close(b.done)
+	}
+}
+
+// flush waits until the events added before are on the disk; with durable answers there are none that were answered.
+func (r *recorder) flush(ctx context.Context) error {
+	if !r.relaxed {
+		return nil
+	}
+	r.mu.Lock()
+	last := r.writing
+	if r.current.count > 0 {
+		last = r.current
+	}
+	r.mu.Unlock()
+	select {
+	case <-last.done:
+		return last.err
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -162,7 +183,8 @@ func insertEvent(ctx context.Context, tx *sql.Tx, e *audit.Event) error {
 	return nil
 }
 
-// Events calls yield with every kept event's stored form, oldest write first, until yield returns an error.
+// Events calls yield with the stored form of every kept event that is not packed into the trail yet, oldest write
+// first, until yield returns an error.
 func (db *DB) Events(ctx context.Context, yield func(line []byte) error) (err error) {
 	rows, err := db.read.QueryContext(ctx, `SELECT events FROM audit_batch ORDER BY seq`)
 	if err != nil {
