@@ -1,7 +1,9 @@
 package wire
 
 import (
+	"crypto/tls"
 	"fmt"
+	"net/http"
 	"reflect"
 	"strings"
 	"time"
@@ -98,6 +100,22 @@ func members(v reflect.Value) audit.Members {
 		}
 	}
 	return m
+}
+
+// tlsOf is the request's protected connection, nil for one in clear.
+func tlsOf(r *http.Request) *audit.TLS {
+	if r.TLS == nil {
+		return nil
+	}
+	t := &audit.TLS{
+		Version:     strings.Replace(tls.VersionName(r.TLS.Version), "TLS ", "TLSv", 1),
+		CipherSuite: tls.CipherSuiteName(r.TLS.CipherSuite),
+		Host:        cut(r.Host, maxText),
+	}
+	if r.TLS.CurveID != 0 {
+		t.KeyExchange = r.TLS.CurveID.String()
+	}
+	return t
 }
 
 // loggedCode is CloudTrail's errorCode for an exception: its name, but for denied access.

@@ -154,7 +154,7 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, x *exchange, even
 	x.event = &audit.Event{
 		ID: eventID, RequestID: x.requestID, Time: now, Region: scope.Region, Caller: caller,
 		SourceIP: sourceIP(r), UserAgent: cut(r.UserAgent(), maxText),
-		Source: x.service.EventSource, Name: x.row.Name, ReadOnly: x.row.ReadOnly,
+		Source: x.service.EventSource, Name: x.row.Name, ReadOnly: x.row.ReadOnly, TLS: tlsOf(r),
 	}
 	c := &operation.Call{Scope: scope, Caller: caller, RequestID: x.requestID, Time: now, Event: x.event}
 	out, err := h.act(r.Context(), x, c)

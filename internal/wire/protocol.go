@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -54,8 +53,9 @@ func protocolOf(s operation.Service) (protocol, error) {
 var dialects = map[string]awsquery.Dialect{"sts": awsquery.STS, "ec2": awsquery.EC2}
 
 var jsonServices = map[string]jsonProtocol{
-	"kms":      {message: "message", internalCode: "KMSInternalException"},
-	"cloudhsm": {message: "Message", internalCode: "CloudHsmInternalFailureException", header: true},
+	"kms":        {message: "message", internalCode: "KMSInternalException"},
+	"cloudhsm":   {message: "Message", internalCode: "CloudHsmInternalFailureException", header: true},
+	"cloudtrail": {message: "message", internalCode: "InternalFailure"},
 }
 
 // plainJSON answers requests that reach no service.
@@ -78,7 +78,7 @@ func (jsonProtocol) contentType() string { return jsonType }
 func (p jsonProtocol) errorHeader() bool { return p.header }
 
 func (jsonProtocol) operation(_ *exchange, r *http.Request) (string, error) {
-	_, name, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	_, name := splitTarget(r.Header.Get("X-Amz-Target"))
 	return name, nil
 }
 

@@ -72,12 +72,23 @@ func (h *Handler) route(r *http.Request, x *exchange) error {
 }
 
 func (h *Handler) routeJSON(r *http.Request, x *exchange, target string) error {
-	prefix, _, _ := strings.Cut(target, ".")
+	prefix, _ := splitTarget(target)
 	x.service = h.targets[prefix]
 	if x.service == nil || r.Method != http.MethodPost || !root(r) || mediaType(r) != jsonType {
 		return errUnknownOperation
 	}
 	return nil
+}
+
+// splitTarget takes "TrentService.Encrypt" apart. Some clients write a Java package before the service, as in
+// "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents".
+func splitTarget(target string) (service, operation string) {
+	dot := strings.LastIndexByte(target, '.')
+	if dot < 0 {
+		return target, ""
+	}
+	service, operation = target[:dot], target[dot+1:]
+	return service[strings.LastIndexByte(service, '.')+1:], operation
 }
 
 func root(r *http.Request) bool { return r.URL.Path == "/" || r.URL.Path == "" }
