@@ -21,6 +21,7 @@ import (
 	"keyward/internal/arn"
 	"keyward/internal/clock"
 	"keyward/internal/cloudhsm"
+	"keyward/internal/cloudtrail"
 	"keyward/internal/durable"
 	"keyward/internal/fault"
 	"keyward/internal/fleet"
@@ -77,6 +78,7 @@ type installation struct {
 	root     rootkey.Key
 	db       *sqlite.DB
 	clock    *clock.Clock
+	trail    *cloudtrail.Service
 	identity *identity.Service
 	network  *network.Service
 	clusters *cloudhsm.Service
@@ -100,7 +102,7 @@ func open(ctx context.Context, c Config) (_ *installation, err error) {
 		}
 	}()
 	for _, part := range []func(context.Context) error{
-		i.openFolder, i.openRootKey, i.openDatabase, i.openClock, i.openIdentity, i.openNetwork,
+		i.openFolder, i.openRootKey, i.openDatabase, i.openClock, i.openTrail, i.openIdentity, i.openNetwork,
 		i.openClusters, i.openKeyStores, i.openKeys, i.openHandler,
 	} {
 		if err := part(ctx); err != nil {
@@ -368,7 +370,7 @@ func (i *installation) openKeys(context.Context) error {
 func (i *installation) services() []operation.Service {
 	kmsAPI := i.keys.API()
 	kmsAPI.Rows = append(kmsAPI.Rows, i.stores.Rows()...)
-	return []operation.Service{kmsAPI, i.clusters.API(), i.identity.STS(), i.network.API()}
+	return []operation.Service{kmsAPI, i.clusters.API(), i.identity.STS(), i.network.API(), i.trail.API()}
 }
 
 func (i *installation) openHandler(context.Context) (err error) {
