@@ -12,20 +12,20 @@ import (
 type KeyCache struct {
 	size       int
 	mu         sync.RWMutex
-	young, old map[cacheKey]Key
+	young, old map[cacheKey]*Key
 }
 
 type cacheKey struct{ accessKeyID, day, region, service string }
 
 // NewKeyCache makes a cache of at most size keys; size must be at least 2.
 func NewKeyCache(size int) *KeyCache {
-	return &KeyCache{size: max(size, 2), young: map[cacheKey]Key{}}
+	return &KeyCache{size: max(size, 2), young: map[cacheKey]*Key{}}
 }
 
 // Key returns the signing key for c, deriving it at the first use. The secret must be that of c.AccessKeyID, which
 // never changes during the life of an access key. Scopes enter the cache before their signature is verified, which is
 // why it must be bounded.
-func (k *KeyCache) Key(secretAccessKey secret.Bytes, c Credential) Key {
+func (k *KeyCache) Key(secretAccessKey secret.Bytes, c Credential) *Key {
 	id := cacheKey{c.AccessKeyID, c.Day, c.Region, c.Service}
 	k.mu.RLock()
 	key, ok := k.young[id]
@@ -36,7 +36,7 @@ func (k *KeyCache) Key(secretAccessKey secret.Bytes, c Credential) Key {
 	return k.refresh(id, secretAccessKey, c)
 }
 
-func (k *KeyCache) refresh(id cacheKey, secretAccessKey secret.Bytes, c Credential) Key {
+func (k *KeyCache) refresh(id cacheKey, secretAccessKey secret.Bytes, c Credential) *Key {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	key, ok := k.old[id]
@@ -44,7 +44,7 @@ func (k *KeyCache) refresh(id cacheKey, secretAccessKey secret.Bytes, c Credenti
 		key = DeriveKey(secretAccessKey, c)
 	}
 	if len(k.young) >= k.size/2 {
-		k.old, k.young = k.young, make(map[cacheKey]Key, k.size/2)
+		k.old, k.young = k.young, make(map[cacheKey]*Key, k.size/2)
 	}
 	k.young[id] = key
 	return key

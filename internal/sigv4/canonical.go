@@ -122,6 +122,10 @@ func headerKey(name string) string {
 		return "X-Amz-Date"
 	case "x-amz-target":
 		return "X-Amz-Target"
+	case "content-type":
+		return "Content-Type"
+	case "content-length":
+		return "Content-Length"
 	default:
 		return http.CanonicalHeaderKey(name)
 	}

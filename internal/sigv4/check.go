@@ -31,7 +31,7 @@ func (s *Signature) checkSigned(h http.Header) error {
 		return refuse(Scope, "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
 	}
 	// X-Amz-Date is caught by the loop below; what is left is a date that came in the Date header.
-	if !s.Presigned && h.Get("X-Amz-Date") == "" && !s.signs("date") {
+	if !s.Presigned && first(h, "X-Amz-Date") == "" && !s.signs("date") {
 		return refuse(Scope, "'Date' must be a 'SignedHeader' in the AWS Authorization.")
 	}
 	for name := range h {

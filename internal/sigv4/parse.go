@@ -12,7 +12,7 @@ import (
 
 // Parse finds the signature of r and takes it apart. The error is *Error of kind Missing or Incomplete.
 func Parse(r *Request) (*Signature, error) {
-	if h := r.Header.Get("Authorization"); h != "" {
+	if h := first(r.Header, "Authorization"); h != "" {
 		return parseHeader(r, h)
 	}
 	if strings.Contains(r.RawQuery, "X-Amz-") {
@@ -27,8 +27,8 @@ func parseHeader(r *Request, header string) (*Signature, error) {
 		return nil, refuse(Incomplete, "Authorization header requires the algorithm '%s'. Authorization=%s", Algorithm, header)
 	}
 	s := &Signature{
-		SessionToken: r.Header.Get("X-Amz-Security-Token") != "",
-		payloadHash:  r.Header.Get("X-Amz-Content-Sha256"),
+		SessionToken: first(r.Header, "X-Amz-Security-Token") != "",
+		payloadHash:  first(r.Header, "X-Amz-Content-Sha256"),
 	}
 	var credential, signature string
 	for part := range strings.SplitSeq(rest, ",") {
@@ -64,11 +64,19 @@ func missingParts(credential, signature string, s *Signature) string {
 	return b.String()
 }
 
+// first is Header.Get for a name that is in canonical form, as net/http leaves them: Get would check that each time.
+func first(h http.Header, name string) string {
+	if v := h[name]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
 func headerDate(h http.Header) string {
-	if d := h.Get("X-Amz-Date"); d != "" {
+	if d := first(h, "X-Amz-Date"); d != "" {
 		return d
 	}
-	return h.Get("Date")
+	return first(h, "Date")
 }
 
 // presignParts are the parameters a presigned query cannot do without. X-Amz-Expires is not among them: the STS
@@ -89,9 +97,9 @@ func parseQuery(r *Request) (*Signature, error) {
 	s := &Signature{
 		SignedHeaders: q.Get("X-Amz-SignedHeaders"),
 		Presigned:     true,
-		SessionToken:  q.Has("X-Amz-Security-Token") || r.Header.Get("X-Amz-Security-Token") != "",
+		SessionToken:  q.Has("X-Amz-Security-Token") || first(r.Header, "X-Amz-Security-Token") != "",
 		dateSent:      q.Get("X-Amz-Date"),
-		payloadHash:   r.Header.Get("X-Amz-Content-Sha256"),
+		payloadHash:   first(r.Header, "X-Amz-Content-Sha256"),
 	}
 	if s.Expires, err = parseExpires(q); err != nil {
 		return nil, err
@@ -191,7 +199,7 @@ func parseBasic(s string) (time.Time, error) {
 // whose protocol to answer. It is empty when there is none.
 func ServiceOf(r *Request) string {
 	credential := ""
-	if _, rest, ok := strings.Cut(r.Header.Get("Authorization"), "Credential="); ok {
+	if _, rest, ok := strings.Cut(first(r.Header, "Authorization"), "Credential="); ok {
 		credential, _, _ = strings.Cut(rest, ",")
 	} else if q, err := url.ParseQuery(r.RawQuery); err == nil {
 		credential = q.Get("X-Amz-Credential")
