@@ -34,6 +34,7 @@ func Process() Env {
 type commands struct {
 	Up          upCommand          `cmd:"" help:"Run everything on this machine: the API endpoint and HSMs as processes of their own."`
 	Demo        demoCommand        `cmd:"" help:"Play the main job: use a custom key store, break it, see why, repair it."`
+	Admin       adminCommand       `cmd:"" help:"Look after an installation: its audit trail."`
 	Clock       clockCommand       `cmd:"" help:"Read or move the clock of a running \"up --dev\"."`
 	CloudhsmCli cloudhsmCliCommand `cmd:"" name:"cloudhsm-cli" help:"The HSM operator's shell, compatible with AWS's cloudhsm-cli." passthrough:""`
 	Load        loadCommand        `cmd:"" help:"Encrypt and decrypt under a key and tell how that goes, second by second."`

@@ -14,8 +14,8 @@ import (
 	"keyward/internal/clock"
 )
 
-// adminSocket is where a running `up --dev` takes rehearsal commands from the same machine and user: file permissions
-// are its authentication.
+// adminSocket is where a running installation takes commands from the same machine and user: file permissions are its
+// authentication.
 const adminSocket = "admin.sock"
 
 // ClockReply is what the clock says.
@@ -31,9 +31,25 @@ type settings interface {
 	PutSetting(ctx context.Context, name string, value []byte) error
 }
 
-// adminHandler serves the rehearsal aids.
-func adminHandler(c *clock.Clock, keep settings) http.Handler {
+// openAdmin opens the socket. Rehearsal aids are there with --dev only.
+func (i *installation) openAdmin(context.Context) error {
+	socket, err := listenAdmin(i.config.Data)
+	if err != nil {
+		return err
+	}
 	mux := http.NewServeMux()
+	mux.HandleFunc("POST /trail/deliver", i.deliverTrail)
+	if i.config.Dev {
+		serveClock(mux, i.clock, i.db)
+	}
+	admin := &http.Server{Handler: mux, ReadHeaderTimeout: headerTime}
+	go i.serve(admin, socket)
+	i.onClose(admin.Close)
+	return nil
+}
+
+// serveClock adds the rehearsal aids.
+func serveClock(mux *http.ServeMux, c *clock.Clock, keep settings) {
 	answer := func(w http.ResponseWriter) {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(ClockReply{c.Now().UTC(), c.Offset().String()}) // the client is gone if this fails
@@ -53,7 +69,6 @@ func adminHandler(c *clock.Clock, keep settings) http.Handler {
 		c.Advance(by)
 		answer(w)
 	})
-	return mux
 }
 
 // listenAdmin binds the socket, replacing one that a killed process left behind: the folder's lock is ours.
@@ -62,9 +77,16 @@ func listenAdmin(dir string) (net.Listener, error) {
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
-	l, err := net.Listen("unix", path)
+	address, release, err := socketAddress(dir)
 	if err != nil {
-		return nil, fmt.Errorf("opening the rehearsal socket: %w", err)
+		return nil, err
+	}
+	l, err := net.Listen("unix", address)
+	if err = errors.Join(err, release()); err != nil {
+		return nil, fmt.Errorf("opening the socket for commands: %w", err)
+	}
+	if u, ok := l.(*net.UnixListener); ok && address != path {
+		u.SetUnlinkOnClose(false) // by then the handle's number may be another folder's
 	}
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(err, l.Close())
@@ -72,34 +94,71 @@ func listenAdmin(dir string) (net.Listener, error) {
 	return l, nil
 }
 
+// maxSocketPath is what the system takes as a socket's path.
+const maxSocketPath = 107
+
+// socketAddress is the socket's path as the system takes it: a long one goes through a handle on the folder, which
+// release closes.
+func socketAddress(dir string) (address string, release func() error, err error) {
+	path := filepath.Join(dir, adminSocket)
+	if len(path) <= maxSocketPath {
+		return path, func() error { return nil }, nil
+	}
+	handle, err := os.Open(dir)
+	if err != nil {
+		return "", nil, err
+	}
+	return fmt.Sprintf("/proc/self/fd/%d/%s", handle.Fd(), adminSocket), handle.Close, nil
+}
+
+// errNotRunning is the absence of a process that serves a data folder.
+var errNotRunning = errors.New("nothing is listening")
+
+// callAdmin sends one command to the installation that runs on dir.
+func callAdmin(ctx context.Context, dir, method, path string) (*http.Response, error) {
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		address, release, err := socketAddress(dir)
+		if err != nil {
+			return nil, err
+		}
+		c, err := new(net.Dialer).DialContext(ctx, "unix", address)
+		return c, errors.Join(err, release())
+	}}}
+	request, err := http.NewRequestWithContext(ctx, method, "http://keyward"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errNotRunning, err)
+	}
+	return response, nil
+}
+
 // ErrNoRehearsal is returned where no `up --dev` runs on the data folder.
 var ErrNoRehearsal = errors.New("no `keyward up --dev` is running on this data folder")
 
 // AdvanceClock moves the clock of the `up --dev` that runs on the data folder dir. A zero by only reads it.
 func AdvanceClock(ctx context.Context, dir string, by time.Duration) (ClockReply, error) {
-	path := filepath.Join(dir, adminSocket)
-	client := http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", path)
-		},
-	}}
-	defer client.CloseIdleConnections()
-	method, url := http.MethodPost, "http://keyward/clock/advance?by="+by.String()
+	method, path := http.MethodPost, "/clock/advance?by="+by.String()
 	if by == 0 {
-		method, url = http.MethodGet, "http://keyward/clock"
+		method, path = http.MethodGet, "/clock"
 	}
-	request, err := http.NewRequestWithContext(ctx, method, url, nil)
+	response, err := callAdmin(ctx, dir, method, path)
+	if errors.Is(err, errNotRunning) {
+		return ClockReply{}, fmt.Errorf("%w (%s): %w", ErrNoRehearsal, dir, err)
+	}
 	if err != nil {
 		return ClockReply{}, err
 	}
-	response, err := client.Do(request)
-	if err != nil {
-		return ClockReply{}, fmt.Errorf("%w (%s): %w", ErrNoRehearsal, dir, err)
-	}
 	defer func() { _ = response.Body.Close() }()
 	var reply ClockReply
-	if response.StatusCode != http.StatusOK {
+	switch response.StatusCode {
+	case http.StatusOK:
+		return reply, json.NewDecoder(response.Body).Decode(&reply)
+	case http.StatusNotFound:
+		return reply, fmt.Errorf("%w (%s): it runs without --dev", ErrNoRehearsal, dir)
+	default:
 		return reply, fmt.Errorf("moving the clock: %s", response.Status)
 	}
-	return reply, json.NewDecoder(response.Body).Decode(&reply)
 }

@@ -102,7 +102,7 @@ func open(ctx context.Context, c Config) (_ *installation, err error) {
 		}
 	}()
 	for _, part := range []func(context.Context) error{
-		i.openFolder, i.openRootKey, i.openDatabase, i.openClock, i.openTrail, i.openIdentity, i.openNetwork,
+		i.openFolder, i.openRootKey, i.openDatabase, i.openClock, i.openTrail, i.openAdmin, i.openIdentity, i.openNetwork,
 		i.openClusters, i.openKeyStores, i.openKeys, i.openHandler,
 	} {
 		if err := part(ctx); err != nil {
@@ -199,26 +199,17 @@ func (i *installation) openDatabase(ctx context.Context) error {
 }
 
 func (i *installation) openClock(ctx context.Context) error {
-	offset, err := i.clockOffset(ctx)
+	offset, err := clockOffset(ctx, i.db)
 	if err != nil {
 		return err
 	}
 	i.clock = clock.New(offset)
-	if !i.config.Dev {
-		return nil
-	}
-	socket, err := listenAdmin(i.config.Data)
-	if err != nil {
-		return err
-	}
-	admin := &http.Server{Handler: adminHandler(i.clock, i.db), ReadHeaderTimeout: headerTime}
-	go i.serve(admin, socket)
-	i.onClose(admin.Close)
 	return nil
 }
 
-func (i *installation) clockOffset(ctx context.Context) (time.Duration, error) {
-	text, err := i.db.Setting(ctx, offsetSetting)
+// clockOffset is how far the installation's clock is ahead of the machine's.
+func clockOffset(ctx context.Context, db *sqlite.DB) (time.Duration, error) {
+	text, err := db.Setting(ctx, offsetSetting)
 	if errors.Is(err, fault.ErrNotFound) {
 		return 0, nil
 	}

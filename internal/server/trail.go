@@ -2,9 +2,18 @@ package server
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"keyward/internal/cloudtrail"
+	"keyward/internal/fault"
+	"keyward/internal/storage/sqlite"
 )
 
 // lastDelivery bounds the delivery of the trail's files when the installation closes.
@@ -29,4 +38,94 @@ func (i *installation) openTrail(context.Context) error {
 	i.clock.OnMove(i.trail.Wake)
 	i.background(i.trail.Run)
 	return nil
+}
+
+// deliverTrail delivers now what is due later.
+func (i *installation) deliverTrail(w http.ResponseWriter, r *http.Request) {
+	if err := i.trail.Deliver(r.Context()); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// ErrNotRunning is returned where no `up` runs on the data folder.
+var ErrNotRunning = errors.New("keyward is not running on this data folder")
+
+// DeliverTrail makes the installation that runs on the data folder dir deliver its audit trail's files now.
+func DeliverTrail(ctx context.Context, dir string) error {
+	response, err := callAdmin(ctx, dir, http.MethodPost, "/trail/deliver")
+	if errors.Is(err, errNotRunning) {
+		return fmt.Errorf("%w (%s): %w", ErrNotRunning, dir, err)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusNoContent {
+		const enough = 4 << 10
+		text, err := io.ReadAll(io.LimitReader(response.Body, enough))
+		return errors.Join(fmt.Errorf("delivering the audit trail: %s", strings.TrimSpace(string(text))), err)
+	}
+	return nil
+}
+
+// TrailFiles says which of the trail's files VerifyTrail looks at.
+type TrailFiles struct {
+	Data     string    // the data folder
+	Keys     string    // if not empty: a file with the public keys, kept elsewhere, that digests must be signed with
+	From, To time.Time // zero: no bound
+}
+
+// VerifyTrail verifies the audit trail of a data folder against its database, whether or not an installation runs on
+// it. It changes nothing.
+func VerifyTrail(ctx context.Context, t TrailFiles) (_ cloudtrail.Report, err error) {
+	db, err := sqlite.OpenReadOnly(filepath.Join(t.Data, "keyward.db"))
+	if err != nil {
+		return cloudtrail.Report{}, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	keys, err := trailKeys(ctx, db, t.Keys)
+	if err != nil {
+		return cloudtrail.Report{}, err
+	}
+	now := time.Now()
+	if offset, err := clockOffset(ctx, db); err == nil {
+		now = now.Add(offset)
+	}
+	return cloudtrail.Verify(ctx, cloudtrail.Source{
+		Dir: filepath.Join(t.Data, "trail"), Keys: keys, Store: db.Trail(), From: t.From, To: t.To, Now: now,
+	})
+}
+
+// trailKeys reads the public keys from a file, or else from the database.
+func trailKeys(ctx context.Context, db *sqlite.DB, file string) ([]cloudtrail.PublicKey, error) {
+	var text []byte
+	var err error
+	if file != "" {
+		text, err = os.ReadFile(file)
+	} else {
+		text, err = db.Setting(ctx, cloudtrail.PublicKeysSetting)
+	}
+	if errors.Is(err, fault.ErrNotFound) {
+		return nil, nil // nothing was signed yet
+	}
+	if err != nil {
+		return nil, err
+	}
+	return cloudtrail.ReadPublicKeys(text)
+}
+
+// TrailKeys returns the public keys that the trail of a data folder is signed with, as TrailFiles.Keys takes them.
+func TrailKeys(ctx context.Context, data string) (_ []byte, err error) {
+	db, err := sqlite.OpenReadOnly(filepath.Join(data, "keyward.db"))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	text, err := db.Setting(ctx, cloudtrail.PublicKeysSetting)
+	if errors.Is(err, fault.ErrNotFound) {
+		return nil, errors.New("nothing has been signed yet")
+	}
+	return text, err
 }

@@ -76,6 +76,20 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 	return db, nil
 }
 
+// OpenReadOnly opens the database at path beside the process that serves it, or without one. Only what reads may be
+// called: there is no writing connection, and the schema is taken as it is.
+func OpenReadOnly(path string) (*DB, error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("opening the database: %w", err)
+	}
+	read, err := sql.Open("sqlite", dsn(path, "_pragma=query_only(1)"))
+	if err != nil {
+		return nil, fmt.Errorf("opening the database: %w", err)
+	}
+	read.SetMaxOpenConns(readers)
+	return &DB{read: read}, nil
+}
+
 func dsn(path, extra string) string {
 	return "file:" + path + "?_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=foreign_keys(1)" +
 		"&_pragma=busy_timeout(10000)&_pragma=temp_store(memory)&" + extra
@@ -98,6 +112,9 @@ func migrate(ctx context.Context, db *sql.DB) error {
 
 // Close waits for events being written and closes the database.
 func (db *DB) Close() error {
+	if db.write == nil {
+		return db.read.Close()
+	}
 	return errors.Join(db.audit.close(), db.read.Close(), db.write.Close())
 }
 
