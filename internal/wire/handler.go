@@ -77,11 +77,13 @@ func New(c Config) (*Handler, error) {
 // exchange is one request on its way through.
 type exchange struct {
 	requestID string
-	service   *service // nil until routed
-	row       *row     // nil until dispatched
-	event     *audit.Event
+	service   *service     // nil until routed
+	row       *row         // nil until dispatched
+	event     *audit.Event // &record, nil until dispatched
+	record    audit.Event
 	request   sigv4.Request
-	form      form // Query only
+	answer    []byte // encoded, in the buffer of ServeHTTP
+	form      form   // Query only
 	lost      map[string]validation.Loss
 }
 
@@ -91,8 +93,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var eventID string
 	x.requestID, eventID = newIDs()
 	began := time.Now()
+	out := buffers.Get().(*[]byte)
+	x.answer = *out
 	body, status := h.guarded(w, r, &x, eventID)
 	send(w, &x, status, body)
+	if *out = x.answer; r.ProtoMajor == 1 { // an HTTP/2 stream that was cut off may still be sending
+		release(out)
+	}
 	if h.config.Observe != nil {
 		h.config.Observe(x.serviceName(), x.operationName(), status.code, time.Since(began))
 	}
@@ -151,11 +158,12 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, x *exchange, even
 		return nil, err
 	}
 	now := h.config.Now()
-	x.event = &audit.Event{
+	x.record = audit.Event{
 		ID: eventID, RequestID: x.requestID, Time: now, Region: scope.Region, Caller: caller,
 		SourceIP: sourceIP(r), UserAgent: cut(r.UserAgent(), maxText),
 		Source: x.service.EventSource, Name: x.row.Name, ReadOnly: x.row.ReadOnly, TLS: tlsOf(r),
 	}
+	x.event = &x.record
 	c := &operation.Call{Scope: scope, Caller: caller, RequestID: x.requestID, Time: now, Event: x.event}
 	out, err := h.act(r.Context(), x, c)
 	if err != nil {
@@ -184,7 +192,8 @@ func (h *Handler) act(ctx context.Context, x *exchange, c *operation.Call) ([]by
 	if x.row.Void {
 		out = nil
 	}
-	return x.service.protocol.encode(x, out)
+	x.answer, err = x.service.protocol.encode(x.answer, x, out)
+	return x.answer, err
 }
 
 // keep records an event that storage has not kept yet. A client that hangs up does not get out of the record.

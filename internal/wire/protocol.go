@@ -16,14 +16,14 @@ import (
 
 // protocol is how one service speaks.
 type protocol interface {
-	contentType() string
+	contentType() []string // as a header's values; not to be changed
 	// operation reads the operation's name.
 	operation(x *exchange, r *http.Request) (string, error)
 	// unknown is the refusal of an operation that does not exist.
 	unknown(x *exchange, name string) *fault.Error
 	decode(x *exchange, in any) error
-	// encode writes an answer of success; out is nil for an operation without output.
-	encode(x *exchange, out any) ([]byte, error)
+	// encode appends an answer of success to b; out is nil for an operation without output.
+	encode(b []byte, x *exchange, out any) ([]byte, error)
 	refuse(x *exchange, f *fault.Error) []byte
 	unauthenticated(*sigv4.Error) *fault.Error
 	internal(cause error) *fault.Error
@@ -66,6 +66,11 @@ const (
 	internalMsg = "The request was rejected because an internal exception occurred. The request can be retried."
 )
 
+var (
+	jsonTypes = []string{jsonType}
+	xmlTypes  = []string{"text/xml;charset=UTF-8"}
+)
+
 // jsonProtocol is AWS JSON 1.1.
 type jsonProtocol struct {
 	message      string // the error member that holds the sentence
@@ -73,7 +78,7 @@ type jsonProtocol struct {
 	header       bool
 }
 
-func (jsonProtocol) contentType() string { return jsonType }
+func (jsonProtocol) contentType() []string { return jsonTypes }
 
 func (p jsonProtocol) errorHeader() bool { return p.header }
 
@@ -92,11 +97,11 @@ func (jsonProtocol) decode(x *exchange, in any) error {
 	return nil
 }
 
-func (jsonProtocol) encode(_ *exchange, out any) ([]byte, error) {
+func (jsonProtocol) encode(b []byte, _ *exchange, out any) ([]byte, error) {
 	if out == nil {
-		return nil, nil
+		return b, nil
 	}
-	return awsjson.Append(make([]byte, 0, 512), out)
+	return awsjson.Append(b, out)
 }
 
 func (p jsonProtocol) refuse(_ *exchange, f *fault.Error) []byte {
@@ -130,7 +135,7 @@ func (p jsonProtocol) internal(cause error) *fault.Error {
 // query is AWS Query, in either dialect.
 type query struct{ awsquery.Dialect }
 
-func (query) contentType() string { return "text/xml;charset=UTF-8" }
+func (query) contentType() []string { return xmlTypes }
 
 func (query) errorHeader() bool { return false }
 
@@ -176,8 +181,9 @@ func (q query) unknown(x *exchange, name string) *fault.Error {
 
 func (query) decode(x *exchange, in any) error { return awsquery.Decode(x.form, in) }
 
-func (q query) encode(x *exchange, out any) ([]byte, error) {
-	return q.Encode(x.row.Name, x.requestID, out)
+func (q query) encode(b []byte, x *exchange, out any) ([]byte, error) {
+	text, err := q.Encode(x.row.Name, x.requestID, out)
+	return append(b, text...), err
 }
 
 func (q query) refuse(x *exchange, f *fault.Error) []byte { return q.Error(x.requestID, f) }

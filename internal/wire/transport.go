@@ -20,10 +20,10 @@ const (
 	maxPooled   = 64 << 10         // larger buffers are left to the collector
 )
 
-// buffers hold bodies while they are verified and decoded.
+// buffers hold bodies while they are verified and decoded, and answers until they are sent.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 4096); return &b }}
 
-// release wipes the body, which may hold plaintext or a password.
+// release wipes what the buffer holds, which may be plaintext or a password.
 func release(buffer *[]byte) {
 	clear(*buffer)
 	if cap(*buffer) <= maxPooled {
@@ -105,6 +105,9 @@ type answer struct {
 	code   string // of a refusal
 }
 
+// autoLength is a size up to which net/http writes Content-Length by itself, at no cost; its buffer is 2048 bytes.
+const autoLength = 1024
+
 // What KMS sends with every response, so that no cache keeps a plaintext.
 var (
 	noStore = []string{"no-cache, no-store, must-revalidate, private"}
@@ -117,8 +120,10 @@ func send(w http.ResponseWriter, x *exchange, a answer, body []byte) {
 	h := w.Header()
 	h["x-amzn-RequestId"] = []string{x.requestID} // AWS's spelling, not Go's
 	h["Cache-Control"], h["Expires"], h["Pragma"] = noStore, expired, noCache
-	h["Content-Type"] = []string{x.manner().contentType()}
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	h["Content-Type"] = x.manner().contentType()
+	if len(body) > autoLength {
+		h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	}
 	if a.code != "" && x.manner().errorHeader() {
 		h["X-Amzn-ErrorType"] = []string{a.code}
 	}
@@ -130,21 +135,25 @@ func send(w http.ResponseWriter, x *exchange, a answer, body []byte) {
 }
 
 // newIDs makes two random UUIDs (version 4): a request's and its event's.
-func newIDs() (string, string) {
+func newIDs() (request, event string) {
 	var b [32]byte
 	_, _ = rand.Read(b[:]) // never fails; the program would have ended
-	return uuid(b[:16]), uuid(b[16:])
+	var text [2 * uuidLength]byte
+	putUUID(text[:uuidLength], b[:16])
+	putUUID(text[uuidLength:], b[16:])
+	both := string(text[:])
+	return both[:uuidLength], both[uuidLength:]
 }
 
-func uuid(b []byte) string {
+const uuidLength = 36
+
+func putUUID(out, b []byte) {
 	b[6] = b[6]&0x0f | 0x40
 	b[8] = b[8]&0x3f | 0x80
-	var out [36]byte
 	hex.Encode(out[:8], b[:4])
 	hex.Encode(out[9:13], b[4:6])
 	hex.Encode(out[14:18], b[6:8])
 	hex.Encode(out[19:23], b[8:10])
 	hex.Encode(out[24:], b[10:])
 	out[8], out[13], out[18], out[23] = '-', '-', '-', '-'
-	return string(out[:])
 }
