@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -17,7 +18,15 @@ const (
 	maxBatch = 4 << 20
 	// commitTime bounds one write of a batch.
 	commitTime = 30 * time.Second
+	// relaxedGather is how long a relaxed log gathers events before it writes them: nobody waits for them, and a write
+	// costs about as much for one event as for fifty.
+	relaxedGather = 20 * time.Millisecond
+	// maxSpare is the largest buffer, in bytes, that is kept for another batch or event.
+	maxSpare = 1 << 20
 )
+
+// lines are buffers in which events are written down before they join a batch, so that the lock is held for a copy only.
+var lines = sync.Pool{New: func() any { b := make([]byte, 0, 1024); return &b }}
 
 // errAuditClosed is what Record answers after Close.
 var errAuditClosed = errors.New("storage: the audit log is closed")
@@ -26,13 +35,16 @@ var errAuditClosed = errors.New("storage: the audit log is closed")
 // that a write's cost is shared by all calls that arrived during the one before.
 type recorder struct {
 	db      *sql.DB
+	insert  *sql.Stmt // insertBatch, prepared at the first batch
 	relaxed bool
 	wake    chan struct{} // capacity 1: current holds events
+	closing chan struct{} // closed when there is no use in gathering on
 	stopped chan struct{} // closed when the writer has ended
 
 	mu      sync.Mutex // guards what follows
 	current *batch
 	writing *batch // the last one that was taken to the disk
+	spare   []byte // a buffer for the next batch
 	closed  bool
 }
 
@@ -46,7 +58,9 @@ type batch struct {
 }
 
 func newRecorder(db *sql.DB, relaxed bool) *recorder {
-	r := &recorder{db: db, relaxed: relaxed, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
+	r := &recorder{
+		db: db, relaxed: relaxed, wake: make(chan struct{}, 1), closing: make(chan struct{}), stopped: make(chan struct{}),
+	}
 	r.current, r.writing = newBatch(), newBatch()
 	close(r.writing.done)
 	go r.run()
@@ -77,6 +91,21 @@ func (db *DB) Record(ctx context.Context, e *audit.Event) error {
 }
 
 func (r *recorder) add(e *audit.Event) (*batch, error) {
+	buffer := lines.Get().(*[]byte)
+	defer lines.Put(buffer)
+	line, err := e.AppendJSON((*buffer)[:0])
+	if err != nil {
+		return nil, err
+	}
+	line = append(line, '\n')
+	if cap(line) <= maxSpare {
+		*buffer = line
+	}
+	return r.join(e.Time, line)
+}
+
+// join adds a line to the batch that is being gathered.
+func (r *recorder) join(at time.Time, line []byte) (*batch, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -86,16 +115,13 @@ func (r *recorder) add(e *audit.Event) (*batch, error) {
 	if len(b.events) > maxBatch {
 		return nil, fmt.Errorf("storage: %d events are waiting to be kept", b.count)
 	}
-	grown, err := e.AppendJSON(b.events)
-	if err != nil {
-		return nil, err
-	}
-	b.events = append(grown, '\n')
 	if b.count == 0 {
-		b.first = e.Time
+		b.events, r.spare = r.spare[:0], nil
+		b.first = at
 	}
+	b.events = append(b.events, line...)
 	b.count++
-	b.last = e.Time
+	b.last = at
 	select {
 	case r.wake <- struct{}{}:
 	default:
@@ -107,6 +133,13 @@ func (r *recorder) add(e *audit.Event) (*batch, error) {
 func (r *recorder) run() {
 	defer close(r.stopped)
 	for range r.wake {
+		if r.relaxed {
+			r.gather()
+		} else {
+			// The first event of a batch wakes the writer at once. Calls that are ready to run go first: each that joins
+			// this batch saves a write, and alone nobody has to wait.
+			runtime.Gosched()
+		}
 		r.mu.Lock()
 		b := r.current
 		r.current, r.writing = newBatch(), b
@@ -115,6 +148,7 @@ func (r *recorder) run() {
 			b.err = r.write(b)
 		}
 		close(b.done)
+		r.recycle(b)
 	}
 }
 
@@ -137,10 +171,37 @@ func (r *recorder) flush(ctx context.Context) error {
 	}
 }
 
+// gather lets relaxedGather pass, or less when the log is being closed.
+func (r *recorder) gather() {
+	timer := time.NewTimer(relaxedGather)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.closing:
+	}
+}
+
+// recycle keeps the buffer of a batch that has been written: only its writer looks at a batch's events.
+func (r *recorder) recycle(b *batch) {
+	if cap(b.events) > maxSpare {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.spare, b.events = b.events, nil
+}
+
 func (r *recorder) write(b *batch) error {
 	ctx, cancel := context.WithTimeout(context.Background(), commitTime)
 	defer cancel()
-	_, err := r.db.ExecContext(ctx, insertBatch, millis(b.first), millis(b.last), b.count, b.events)
+	if r.insert == nil {
+		insert, err := r.db.PrepareContext(ctx, insertBatch)
+		if err != nil {
+			return err
+		}
+		r.insert = insert
+	}
+	_, err := r.insert.ExecContext(ctx, millis(b.first), millis(b.last), b.count, b.events)
 	return err
 }
 
@@ -153,19 +214,22 @@ func (r *recorder) close() error {
 	r.closed = true
 	last := r.current
 	close(r.wake)
+	close(r.closing)
 	r.mu.Unlock()
 	<-r.stopped
 	// A batch whose wake-up was still in the channel has been written; one that filled after it has not.
 	select {
 	case <-last.done:
-		return last.err
 	default:
+		if last.count > 0 {
+			last.err = r.write(last)
+		}
+		close(last.done)
 	}
-	if last.count > 0 {
-		last.err = r.write(last)
+	if r.insert == nil {
+		return last.err
 	}
-	close(last.done)
-	return last.err
+	return errors.Join(last.err, r.insert.Close())
 }
 
 const insertBatch = `INSERT INTO audit_batch (first_ms, last_ms, count, events) VALUES (?, ?, ?, ?)`
