@@ -48,6 +48,7 @@ func (c *upCommand) Run(ctx context.Context, env Env) error {
 		TLSCert: c.TLSCert, TLSKey: c.TLSKey, TLSSelfSigned: c.TLSSelfSigned,
 		SealKey:            c.SealKey,
 		SealPassphraseFile: c.SealPassphraseFile,
+		KeyStoreRate:       c.KeyStoreRate,
 		RelaxedAudit:       c.Audit == "relaxed",
 		Executable:         executable,
 		Log:                log,

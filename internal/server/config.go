@@ -32,6 +32,9 @@ type Config struct {
 	Dev bool
 	// RelaxedAudit answers read-only calls before their event is on the disk.
 	RelaxedAudit bool
+	// KeyStoreRate bounds the cryptographic operations of each key store, per second; zero sets no bound. AWS's quota
+	// is 1,800.
+	KeyStoreRate int
 	// TLSCert and TLSKey are PEM files; TLSSelfSigned makes a certificate instead.
 	TLSCert, TLSKey string
 	TLSSelfSigned   bool
@@ -69,6 +72,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("account %q is not 12 digits", c.Account)
 	case !regionForm.MatchString(c.Region):
 		return fmt.Errorf("region %q is not of the form us-east-1", c.Region)
+	case c.KeyStoreRate < 0:
+		return fmt.Errorf("a rate of %d operations a second cannot be kept", c.KeyStoreRate)
 	case (c.TLSCert == "") != (c.TLSKey == ""):
 		return errors.New("--tls-cert and --tls-key go together")
 	case c.TLSCert != "" && c.TLSSelfSigned:

@@ -342,6 +342,7 @@ func (i *installation) openKeyStores(ctx context.Context) error {
 		Store: i.db.KeyStores(), Sealer: i.root,
 		Clusters: keystore.ClustersOf(i.clusters), Network: keystore.NetworkOf(i.clusters, i.network),
 		Now: i.clock.Now, Log: i.config.Log,
+		OperationsPerSecond: i.config.KeyStoreRate,
 	})
 	i.onClose(func() error { i.stores.Close(); return nil })
 	return i.stores.Start(ctx)
