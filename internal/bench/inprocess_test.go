@@ -1,0 +1,142 @@
+package bench
+
+import (
+	"context"
+	"log/slog"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awskms "github.com/aws/aws-sdk-go-v2/service/kms"
+
+	"keyward/internal/arn"
+	"keyward/internal/audit"
+	"keyward/internal/bench/bare"
+	"keyward/internal/identity"
+	"keyward/internal/kms"
+	"keyward/internal/operation"
+	"keyward/internal/policy"
+	"keyward/internal/rootkey"
+	"keyward/internal/storage/sqlite"
+	"keyward/internal/wire"
+)
+
+const account = "111122223333"
+
+// stack is the default store's whole way through (identity, wire, kms, storage) in this process, where -cpuprofile and
+// -memprofile see it.
+type stack struct {
+	handler     *wire.Handler
+	credentials aws.Credentials
+	bare        *bare.Handler
+	key         string
+}
+
+func newStack(b *testing.B, relaxed bool) *stack {
+	b.Helper()
+	dir := b.TempDir()
+	db, err := sqlite.Open(b.Context(), filepath.Join(dir, "keyward.db"), sqlite.Options{Create: true, RelaxedAudit: relaxed})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	root, err := rootkey.Create(filepath.Join(dir, "root.json"), rootkey.KeyFile(filepath.Join(dir, "seal.key")))
+	if err != nil {
+		b.Fatal(err)
+	}
+	users := identity.New(identity.Config{Store: db.Identity(), Sealer: root, Now: time.Now})
+	admin, secretKey, err := users.CreateAdministrator(b.Context(), account)
+	if err != nil {
+		b.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	keys := kms.New(kms.Config{Store: db.KMS(), Default: kms.NewDefaultStore(root), Now: time.Now, Log: log})
+	s := &stack{credentials: aws.Credentials{AccessKeyID: admin.AccessKeyID, SecretAccessKey: string(secretKey.Expose())}}
+	if s.bare, err = bare.New(admin.AccessKeyID, secretKey, time.Now); err != nil {
+		b.Fatal(err)
+	}
+	s.handler, err = wire.New(wire.Config{
+		Services: []operation.Service{keys.API()}, Authenticator: users, Recorder: db, Now: time.Now, Log: log,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	s.key = create(b, keys, admin.Caller())
+	return s
+}
+
+func create(b *testing.B, keys *kms.Service, caller policy.Caller) string {
+	b.Helper()
+	for _, row := range keys.API().Rows {
+		if row.Name != "CreateKey" {
+			continue
+		}
+		call := &operation.Call{Scope: arn.Scope{Account: account, Region: "us-east-1"}, Caller: caller, Event: &audit.Event{Time: time.Now()}}
+		out, err := row.Invoke(b.Context(), call, &awskms.CreateKeyInput{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		return *out.(*awskms.CreateKeyOutput).KeyMetadata.KeyId
+	}
+	b.Fatal("there is no CreateKey")
+	return ""
+}
+
+// spent is the processor time that this process has used. Unlike the time of day it does not depend on what else the
+// machine does.
+func spent(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkInProcess is BenchmarkEncrypt for a profiler: all in one process, load generator included, so its ratios are
+// kinder than the real ones.
+func BenchmarkInProcess(b *testing.B) {
+	for _, c := range []struct {
+		name    string
+		relaxed bool
+	}{{"audit=durable", false}, {"audit=relaxed", true}} {
+		b.Run(c.name, func(b *testing.B) {
+			s := newStack(b, c.relaxed)
+			ours, yardstick := httptest.NewServer(s.handler), httptest.NewServer(s.bare)
+			defer ours.Close()
+			defer yardstick.Close()
+			var sum, cpu [2]float64
+			rounds := 0.0
+			for b.Loop() {
+				rounds++
+				for n, url := range []string{yardstick.URL, ours.URL} {
+					address := strings.TrimPrefix(url, "http://")
+					request := signed(b, s.credentials, address, s.key)
+					ctx, cancel := context.WithTimeout(b.Context(), slice/2)
+					began := spent(b)
+					perSecond, err := Load(ctx, address, request, connections)
+					cancel()
+					if err != nil {
+						b.Fatal(err)
+					}
+					sum[n] += perSecond
+					cpu[n] += float64((spent(b) - began).Microseconds()) / (perSecond * slice.Seconds() / 2)
+				}
+			}
+			b.ReportMetric(0, "ns/op") // an iteration's time says nothing
+			b.ReportMetric(sum[0]/rounds, "bare-req/s")
+			b.ReportMetric(sum[1]/rounds, "req/s")
+			b.ReportMetric(sum[1]/sum[0], "ratio")
+			b.ReportMetric(cpu[0]/rounds, "bare-cpu-µs/req")
+			b.ReportMetric(cpu[1]/rounds, "cpu-µs/req")
+		})
+	}
+}
