@@ -29,6 +29,8 @@ type upCommand struct {
 
 	SealPassphraseFile string `help:"A file with a passphrase that unlocks the root key instead; KEYWARD_SEAL_PASSPHRASE may hold one too." placeholder:"FILE"`
 
+	KeyStoreRate int `help:"Bound each key store's cryptographic operations per second, as AWS's quota of 1800 does." placeholder:"N"`
+
 	Audit string `help:"durable: an answer leaves when its event is on the disk. relaxed: read-only calls do not wait." enum:"durable,relaxed" default:"durable"`
 }
 
