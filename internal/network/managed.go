@@ -3,14 +3,12 @@ package network
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 
 	"keyward/internal/arn"
-	"keyward/internal/fault"
 )
 
 // What other services do in a network. Things that do not exist are fault.ErrNotFound; refusals are faults with EC2's
@@ -47,7 +45,7 @@ func (s *Service) FreeAddresses(ctx context.Context, scope arn.Scope, subnetID s
 // CreateClusterGroup makes the security group of a cluster: TCP 2223–2225 in from itself and out to itself, nothing
 // else. A group that is there under this id is left as it is.
 func (s *Service) CreateClusterGroup(ctx context.Context, scope arn.Scope, vpcID, groupID, name, description string) error {
-	return s.store.Change(ctx, nil, func(tx Tx) error {
+	return s.change(ctx, scope, nil, func(tx Tx) error {
 		if _, err := tx.Group(ctx, scope, groupID); !isMissing(err) {
 			return err
 		}
@@ -56,10 +54,15 @@ func (s *Service) CreateClusterGroup(ctx context.Context, scope arn.Scope, vpcID
 		}
 		g := &Group{Scope: scope, ID: groupID, VpcID: vpcID, Name: name, Description: description}
 		for _, egress := range []bool{false, true} {
-			g.Rules = append(g.Rules, Rule{Egress: egress, Protocol: "tcp", FromPort: clusterFromPort, ToPort: clusterToPort, Group: groupID})
+			g.Rules = append(g.Rules, clusterRule(egress, groupID))
 		}
 		return tx.InsertGroup(g)
 	})
+}
+
+// clusterRule opens the ports of a cluster to a group.
+func clusterRule(egress bool, peer string) Rule {
+	return Rule{ID: newID("sgr"), Egress: egress, Protocol: "tcp", FromPort: clusterFromPort, ToPort: clusterToPort, Group: peer}
 }
 
 // ClusterGroupIntact reports whether the group still lets its members reach each other on the cluster's ports, in both
@@ -78,22 +81,28 @@ func (s *Service) ClusterGroupIntact(ctx context.Context, scope arn.Scope, group
 	return opens(false) && opens(true), nil
 }
 
-// DeleteGroup removes a security group that no interface carries and no other group names; one that is gone already is
-// no error.
+// DeleteGroup removes a security group: at once, or, while interfaces carry it or other groups name it, together with
+// the last of these. One that is gone already is no error.
 func (s *Service) DeleteGroup(ctx context.Context, scope arn.Scope, groupID string) error {
-	return s.store.Change(ctx, nil, func(tx Tx) error {
-		used, err := groupInUse(ctx, tx, scope, groupID)
+	return s.change(ctx, scope, nil, func(tx Tx) error {
+		g, err := tx.Group(ctx, scope, groupID)
+		if isMissing(err) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
-		if used {
-			return fault.New("DependencyViolation", "resource %s has a dependent object", groupID)
-		}
-		if err := tx.DeleteGroup(scope, groupID); !isMissing(err) {
-			return err
-		}
-		return nil
+		return retire(ctx, tx, g)
 	})
+}
+
+// retire marks a group as done with; if nothing uses it, it goes at once.
+func retire(ctx context.Context, tx Tx, g *Group) error {
+	g.Retired = true
+	if err := tx.UpdateGroup(g); err != nil {
+		return err
+	}
+	return sweep(ctx, tx, g.Scope)
 }
 
 func groupInUse(ctx context.Context, tx Tx, scope arn.Scope, groupID string) (bool, error) {
@@ -116,9 +125,9 @@ func groupInUse(ctx context.Context, tx Tx, scope arn.Scope, groupID string) (bo
 func (s *Service) AllocateInterface(ctx context.Context, scope arn.Scope, subnetID, groupID, address, requester, description string) (eniID, ip string, err error) {
 	i := &Interface{
 		Scope: scope, ID: newID("eni"), SubnetID: subnetID, MAC: newMAC(), Groups: []string{groupID},
-		Description: description, Requester: requester, Created: s.now(),
+		Description: description, Requester: requester, SourceDestCheck: true, Created: s.now(),
 	}
-	err = s.store.Change(ctx, nil, func(tx Tx) error {
+	err = s.change(ctx, scope, nil, func(tx Tx) error {
 		if err := place(ctx, tx, i, address); err != nil {
 			return err
 		}
@@ -164,11 +173,16 @@ func newMAC() string {
 
 // ReleaseInterface removes a network interface and frees its address; one that is gone already is no error.
 func (s *Service) ReleaseInterface(ctx context.Context, scope arn.Scope, eniID string) error {
-	err := s.store.Change(ctx, nil, func(tx Tx) error { return tx.DeleteInterface(scope, eniID) })
-	if errors.Is(err, fault.ErrNotFound) {
-		return nil
-	}
-	return err
+	return s.change(ctx, scope, nil, func(tx Tx) error {
+		i, err := tx.Interface(ctx, scope, eniID)
+		if isMissing(err) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return release(ctx, tx, i)
+	})
 }
 
 // ManagedInterfaces lists the interfaces of a requester, in all scopes.

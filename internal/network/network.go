@@ -6,28 +6,63 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"net/netip"
 	"strings"
 	"time"
 
 	"keyward/internal/arn"
+	"keyward/internal/audit"
 	"keyward/internal/fault"
 )
 
-// Config of a Service. Every field must be set.
+// Config of a Service. Store and Now must be set.
 type Config struct {
 	Store Store
 	Now   func() time.Time
+	// Claim reserves a block of loopback addresses on this machine; nil claims nothing. ErrBlockTaken if another
+	// installation has it.
+	Claim func(netip.Prefix) (io.Closer, error)
+	// Log is told of connections that the network cuts off; nil discards it.
+	Log *slog.Logger
 }
 
 // Service is the network model of an installation and its part of the EC2 API.
 type Service struct {
-	store Store
-	now   func() time.Time
+	store  Store
+	now    func() time.Time
+	log    *slog.Logger
+	claims claims
+	gate   gate
 }
 
 // New makes the service.
-func New(c Config) *Service { return &Service{store: c.Store, now: c.Now} }
+func New(c Config) *Service {
+	s := &Service{store: c.Store, now: c.Now, log: c.Log, claims: claims{take: c.Claim}}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	return s
+}
+
+// maxConflicts bounds how often a change is tried again because another node changed a record meanwhile.
+const maxConflicts = 5
+
+// change runs fn in a transaction with the event (nil for the work of services); afterwards every connection in the
+// scope is judged by the network as it is now. fn may run more than once.
+func (s *Service) change(ctx context.Context, scope arn.Scope, event *audit.Event, fn func(Tx) error) error {
+	for conflicts := 0; ; conflicts++ {
+		err := s.store.Change(ctx, event, fn)
+		if errors.Is(err, fault.ErrConflict) && conflicts < maxConflicts {
+			continue
+		}
+		if err == nil {
+			s.enforce(ctx, scope)
+		}
+		return err
+	}
+}
 
 // zoneLetters name a Region's Availability Zones.
 const zoneLetters = "abc"
@@ -41,9 +76,10 @@ func (s *Service) CreateDefaultVPC(ctx context.Context, scope arn.Scope, block n
 	if !block.Addr().Is4() || block != block.Masked() || block.Bits() < 16 || block.Bits() > 18 {
 		return fmt.Errorf("network: %s cannot be the block of a default VPC: it must be IPv4, /16 to /18", block)
 	}
-	vpc := &VPC{Scope: scope, ID: newID("vpc"), CIDR: block, Default: true}
-	return s.store.Change(ctx, nil, func(tx Tx) error {
-		if err := tx.InsertVPC(vpc); err != nil {
+	vpc := &VPC{Scope: scope, ID: newID("vpc"), CIDR: block, Default: true, DNS: DNS{Support: true, Hostnames: true}}
+	acl := defaultACL(vpc)
+	return s.change(ctx, scope, nil, func(tx Tx) error {
+		if err := errors.Join(tx.InsertVPC(vpc), tx.InsertACL(acl)); err != nil {
 			return err
 		}
 		first := block.Addr()
@@ -51,6 +87,7 @@ func (s *Service) CreateDefaultVPC(ctx context.Context, scope arn.Scope, block n
 			subnet := &Subnet{
 				Scope: scope, ID: newID("subnet"), VpcID: vpc.ID, Zone: scope.Region + string(letter),
 				CIDR: netip.PrefixFrom(first, defaultSubnetBits), Default: true,
+				Options: SubnetOptions{MapPublicIP: true, HostnameType: ipName}, ACL: acl.ID, Association: newID("aclassoc"),
 			}
 			if err := tx.InsertSubnet(subnet); err != nil {
 				return err
@@ -64,25 +101,46 @@ func (s *Service) CreateDefaultVPC(ctx context.Context, scope arn.Scope, block n
 // defaultGroup lets in everything from its own members and out everything.
 func defaultGroup(vpc *VPC) *Group {
 	g := &Group{Scope: vpc.Scope, ID: newID("sg"), VpcID: vpc.ID, Name: "default", Description: "default VPC security group"}
-	g.Rules = []Rule{
-		{Protocol: "-1", Group: g.ID},
-		{Egress: true, Protocol: "-1", CIDR: netip.PrefixFrom(netip.IPv4Unspecified(), 0)},
-	}
+	g.Rules = []Rule{{ID: newID("sgr"), Protocol: all, Group: g.ID}, allOut()}
 	return g
+}
+
+// everywhere is all of IPv4.
+var everywhere = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+
+// all stands for every protocol.
+const all = "-1"
+
+// allOut is the rule that every new security group has.
+func allOut() Rule { return Rule{ID: newID("sgr"), Egress: true, Protocol: all, CIDR: everywhere} }
+
+// defaultACL lets everything pass.
+func defaultACL(vpc *VPC) *ACL {
+	return &ACL{Scope: vpc.Scope, ID: newID("acl"), VpcID: vpc.ID, Default: true, Entries: []Entry{
+		{Number: 100, Protocol: all, CIDR: everywhere}, {Egress: true, Number: 100, Protocol: all, CIDR: everywhere},
+	}}
 }
 
 // DefaultBlock is the block of the scope's default VPC; fault.ErrNotFound if it has none.
 func (s *Service) DefaultBlock(ctx context.Context, scope arn.Scope) (netip.Prefix, error) {
-	all, err := s.store.VPCs(ctx, scope)
+	vpc, err := defaultVPC(ctx, s.store, scope)
 	if err != nil {
 		return netip.Prefix{}, err
 	}
+	return vpc.CIDR, nil
+}
+
+func defaultVPC(ctx context.Context, r Reader, scope arn.Scope) (*VPC, error) {
+	all, err := r.VPCs(ctx, scope)
+	if err != nil {
+		return nil, err
+	}
 	for _, v := range all {
 		if v.Default {
-			return v.CIDR, nil
+			return v, nil
 		}
 	}
-	return netip.Prefix{}, fault.ErrNotFound
+	return nil, fault.ErrNotFound
 }
 
 // DefaultSubnets lists the ids of the default VPC's subnets in the order of their zones.
@@ -108,6 +166,9 @@ func newID(kind string) string {
 	_, _ = rand.Read(random) // never fails: crypto/rand ends the program instead
 	return kind + "-" + hex.EncodeToString(random)[:17]
 }
+
+// derived is the id of what a VPC has exactly one of: it differs from the VPC's only in its kind.
+func derived(kind, vpcID string) string { return kind + strings.TrimPrefix(vpcID, "vpc") }
 
 var directions = strings.NewReplacer("northeast", "ne", "northwest", "nw", "southeast", "se", "southwest", "sw",
 	"north", "n", "south", "s", "east", "e", "west", "w", "central", "c", "gov", "g", "-", "")

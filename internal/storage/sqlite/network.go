@@ -20,10 +20,12 @@ type networks struct {
 }
 
 const (
-	vpcColumns       = `account, region, id, cidr, is_default, tags`
-	subnetColumns    = `account, region, id, vpc_id, zone, cidr, is_default, tags`
-	groupColumns     = `account, region, id, version, vpc_id, name, description, rules, tags`
-	interfaceColumns = `account, region, id, vpc_id, subnet_id, zone, address, mac, groups, description, requester, created_ms, tags`
+	vpcColumns       = `account, region, id, version, cidr, is_default, dns, tags`
+	subnetColumns    = `account, region, id, version, vpc_id, zone, cidr, is_default, options, acl_id, acl_association, tags`
+	groupColumns     = `account, region, id, version, vpc_id, name, description, requester, retired, rules, tags`
+	aclColumns       = `account, region, id, version, vpc_id, is_default, entries, tags`
+	interfaceColumns = `account, region, id, version, vpc_id, subnet_id, zone, address, mac, groups, description, requester,
+		source_dest_check, client_token, created_ms, tags`
 
 	inScope = ` WHERE account = ? AND region = ?`
 	byID    = inScope + ` AND id = ?`
@@ -52,6 +54,11 @@ func (r networkReader) VPCs(ctx context.Context, scope arn.Scope) ([]*network.VP
 	return collect(rows, err, scanVPC)
 }
 
+func (r networkReader) AllVPCs(ctx context.Context) ([]*network.VPC, error) {
+	rows, err := r.q.QueryContext(ctx, `SELECT `+vpcColumns+` FROM vpc ORDER BY id`)
+	return collect(rows, err, scanVPC)
+}
+
 func (r networkReader) Subnet(ctx context.Context, scope arn.Scope, id string) (*network.Subnet, error) {
 	s, err := scanSubnet(r.q.QueryRowContext(ctx, `SELECT `+subnetColumns+` FROM subnet`+byID, scope.Account, scope.Region, id))
 	return s, notFound(err)
@@ -72,6 +79,22 @@ func (r networkReader) Groups(ctx context.Context, scope arn.Scope) ([]*network.
 	return collect(rows, err, scanGroup)
 }
 
+func (r networkReader) ACL(ctx context.Context, scope arn.Scope, id string) (*network.ACL, error) {
+	a, err := scanACL(r.q.QueryRowContext(ctx, `SELECT `+aclColumns+` FROM network_acl`+byID, scope.Account, scope.Region, id))
+	return a, notFound(err)
+}
+
+func (r networkReader) ACLs(ctx context.Context, scope arn.Scope) ([]*network.ACL, error) {
+	rows, err := r.q.QueryContext(ctx, `SELECT `+aclColumns+` FROM network_acl`+inScope+` ORDER BY id`, scope.Account, scope.Region)
+	return collect(rows, err, scanACL)
+}
+
+func (r networkReader) InterfaceAt(ctx context.Context, scope arn.Scope, vpcID string, at netip.Addr) (*network.Interface, error) {
+	i, err := scanInterface(r.q.QueryRowContext(ctx, `SELECT `+interfaceColumns+` FROM network_interface`+inScope+
+		` AND vpc_id = ? AND address = ?`, scope.Account, scope.Region, vpcID, at.String()))
+	return i, notFound(err)
+}
+
 func (r networkReader) Interface(ctx context.Context, scope arn.Scope, id string) (*network.Interface, error) {
 	i, err := scanInterface(r.q.QueryRowContext(ctx, `SELECT `+interfaceColumns+` FROM network_interface`+byID, scope.Account, scope.Region, id))
 	return i, notFound(err)
@@ -88,28 +111,35 @@ func (r networkReader) Interfaces(ctx context.Context, scope arn.Scope, subnetID
 
 func scanVPC(row scanner) (*network.VPC, error) {
 	var v network.VPC
-	err := row.Scan(&v.Scope.Account, &v.Scope.Region, &v.ID, (*prefix)(&v.CIDR), &v.Default, asJSON(&v.Tags))
+	err := row.Scan(&v.Scope.Account, &v.Scope.Region, &v.ID, &v.Version, (*prefix)(&v.CIDR), &v.Default, asJSON(&v.DNS), asJSON(&v.Tags))
 	return &v, err
 }
 
 func scanSubnet(row scanner) (*network.Subnet, error) {
 	var s network.Subnet
-	err := row.Scan(&s.Scope.Account, &s.Scope.Region, &s.ID, &s.VpcID, &s.Zone, (*prefix)(&s.CIDR), &s.Default, asJSON(&s.Tags))
+	err := row.Scan(&s.Scope.Account, &s.Scope.Region, &s.ID, &s.Version, &s.VpcID, &s.Zone, (*prefix)(&s.CIDR), &s.Default,
+		asJSON(&s.Options), &s.ACL, &s.Association, asJSON(&s.Tags))
 	return &s, err
+}
+
+func scanACL(row scanner) (*network.ACL, error) {
+	var a network.ACL
+	err := row.Scan(&a.Scope.Account, &a.Scope.Region, &a.ID, &a.Version, &a.VpcID, &a.Default, asJSON(&a.Entries), asJSON(&a.Tags))
+	return &a, err
 }
 
 func scanGroup(row scanner) (*network.Group, error) {
 	var g network.Group
 	err := row.Scan(&g.Scope.Account, &g.Scope.Region, &g.ID, &g.Version, &g.VpcID, &g.Name, &g.Description,
-		asJSON(&g.Rules), asJSON(&g.Tags))
+		&g.Requester, &g.Retired, asJSON(&g.Rules), asJSON(&g.Tags))
 	return &g, err
 }
 
 func scanInterface(row scanner) (*network.Interface, error) {
 	var i network.Interface
 	var created int64
-	err := row.Scan(&i.Scope.Account, &i.Scope.Region, &i.ID, &i.VpcID, &i.SubnetID, &i.Zone, (*address)(&i.Address), &i.MAC,
-		asJSON(&i.Groups), &i.Description, &i.Requester, &created, asJSON(&i.Tags))
+	err := row.Scan(&i.Scope.Account, &i.Scope.Region, &i.ID, &i.Version, &i.VpcID, &i.SubnetID, &i.Zone, (*address)(&i.Address), &i.MAC,
+		asJSON(&i.Groups), &i.Description, &i.Requester, &i.SourceDestCheck, &i.ClientToken, &created, asJSON(&i.Tags))
 	i.Created = fromMillis(created)
 	return &i, err
 }
@@ -126,33 +156,76 @@ func (t networkTx) insert(query string, args ...any) error {
 }
 
 func (t networkTx) InsertVPC(v *network.VPC) error {
-	return t.insert(`INSERT INTO vpc (`+vpcColumns+`) VALUES (?, ?, ?, ?, ?, ?)`,
-		v.Scope.Account, v.Scope.Region, v.ID, v.CIDR.String(), v.Default, asJSON(&v.Tags))
+	return t.insert(`INSERT INTO vpc (`+vpcColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+		v.Scope.Account, v.Scope.Region, v.ID, v.Version, v.CIDR.String(), v.Default, asJSON(&v.DNS), asJSON(&v.Tags))
 }
 
 func (t networkTx) InsertSubnet(s *network.Subnet) error {
-	return t.insert(`INSERT INTO subnet (`+subnetColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-		s.Scope.Account, s.Scope.Region, s.ID, s.VpcID, s.Zone, s.CIDR.String(), s.Default, asJSON(&s.Tags))
+	return t.insert(`INSERT INTO subnet (`+subnetColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		s.Scope.Account, s.Scope.Region, s.ID, s.Version, s.VpcID, s.Zone, s.CIDR.String(), s.Default, asJSON(&s.Options),
+		s.ACL, s.Association, asJSON(&s.Tags))
 }
 
 func (t networkTx) InsertGroup(g *network.Group) error {
-	return t.insert(`INSERT INTO security_group (`+groupColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		g.Scope.Account, g.Scope.Region, g.ID, g.Version, g.VpcID, g.Name, g.Description, asJSON(&g.Rules), asJSON(&g.Tags))
+	return t.insert(`INSERT INTO security_group (`+groupColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		g.Scope.Account, g.Scope.Region, g.ID, g.Version, g.VpcID, g.Name, g.Description, g.Requester, g.Retired,
+		asJSON(&g.Rules), asJSON(&g.Tags))
+}
+
+func (t networkTx) InsertACL(a *network.ACL) error {
+	return t.insert(`INSERT INTO network_acl (`+aclColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+		a.Scope.Account, a.Scope.Region, a.ID, a.Version, a.VpcID, a.Default, asJSON(&a.Entries), asJSON(&a.Tags))
 }
 
 func (t networkTx) InsertInterface(i *network.Interface) error {
-	return t.insert(`INSERT INTO network_interface (`+interfaceColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		i.Scope.Account, i.Scope.Region, i.ID, i.VpcID, i.SubnetID, i.Zone, i.Address.String(), i.MAC, asJSON(&i.Groups),
-		i.Description, i.Requester, millis(i.Created), asJSON(&i.Tags))
+	return t.insert(`INSERT INTO network_interface (`+interfaceColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		i.Scope.Account, i.Scope.Region, i.ID, i.Version, i.VpcID, i.SubnetID, i.Zone, i.Address.String(), i.MAC, asJSON(&i.Groups),
+		i.Description, i.Requester, i.SourceDestCheck, i.ClientToken, millis(i.Created), asJSON(&i.Tags))
+}
+
+// swap updates the record of a table whose version is the one given, and counts it up.
+func (t networkTx) swap(table string, scope arn.Scope, id string, version *int64, columns string, values ...any) error {
+	values = append(values, scope.Account, scope.Region, id, *version)
+	err := swapped(t.tx.ExecContext(t.ctx, `UPDATE `+table+` SET version = version + 1, `+columns+byID+` AND version = ?`, values...))
+	if err == nil {
+		*version++
+	}
+	return err
+}
+
+func (t networkTx) UpdateVPC(v *network.VPC) error {
+	return t.swap("vpc", v.Scope, v.ID, &v.Version, `dns = ?, tags = ?`, asJSON(&v.DNS), asJSON(&v.Tags))
+}
+
+func (t networkTx) UpdateSubnet(s *network.Subnet) error {
+	return t.swap("subnet", s.Scope, s.ID, &s.Version, `options = ?, acl_id = ?, acl_association = ?, tags = ?`,
+		asJSON(&s.Options), s.ACL, s.Association, asJSON(&s.Tags))
 }
 
 func (t networkTx) UpdateGroup(g *network.Group) error {
-	err := swapped(t.tx.ExecContext(t.ctx, `UPDATE security_group SET version = version + 1, rules = ?, tags = ?`+byID+` AND version = ?`,
-		asJSON(&g.Rules), asJSON(&g.Tags), g.Scope.Account, g.Scope.Region, g.ID, g.Version))
-	if err == nil {
-		g.Version++
-	}
-	return err
+	return t.swap("security_group", g.Scope, g.ID, &g.Version, `retired = ?, rules = ?, tags = ?`,
+		g.Retired, asJSON(&g.Rules), asJSON(&g.Tags))
+}
+
+func (t networkTx) UpdateACL(a *network.ACL) error {
+	return t.swap("network_acl", a.Scope, a.ID, &a.Version, `entries = ?, tags = ?`, asJSON(&a.Entries), asJSON(&a.Tags))
+}
+
+func (t networkTx) UpdateInterface(i *network.Interface) error {
+	return t.swap("network_interface", i.Scope, i.ID, &i.Version, `groups = ?, description = ?, source_dest_check = ?, tags = ?`,
+		asJSON(&i.Groups), i.Description, i.SourceDestCheck, asJSON(&i.Tags))
+}
+
+func (t networkTx) DeleteVPC(scope arn.Scope, id string) error {
+	return t.remove(`DELETE FROM vpc`+byID, scope, id)
+}
+
+func (t networkTx) DeleteSubnet(scope arn.Scope, id string) error {
+	return t.remove(`DELETE FROM subnet`+byID, scope, id)
+}
+
+func (t networkTx) DeleteACL(scope arn.Scope, id string) error {
+	return t.remove(`DELETE FROM network_acl`+byID, scope, id)
 }
 
 func (t networkTx) DeleteGroup(scope arn.Scope, id string) error {
