@@ -31,8 +31,7 @@ type upCommand struct {
 
 	KeyStoreRate int `help:"Bound each key store's cryptographic operations per second, as AWS's quota of 1800 does." placeholder:"N"`
 
-	KeyStoreRate int    `help:"Bound the cryptographic operations of each key store, per second; AWS allows 1800." default:"0" placeholder:"N"`
-	Audit        string `help:"durable: an answer leaves when its event is on the disk. relaxed: read-only calls do not wait." enum:"durable,relaxed" default:"durable"`
+	Audit string `help:"durable: an answer leaves when its event is on the disk. relaxed: read-only calls do not wait." enum:"durable,relaxed" default:"durable"`
 }
 
 // Run serves until the context ends.
