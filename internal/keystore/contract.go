@@ -3,6 +3,7 @@ package keystore
 import (
 	"context"
 	"errors"
+	"net"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
@@ -101,7 +102,7 @@ type Hsm struct {
 	Zone    string
 }
 
-// What Clusters.Subnets finds.
+// What Clusters.Subnets and Network.Attach find.
 var (
 	ErrSubnetNotFound = errors.New("keystore: a subnet of the cluster does not exist")
 	ErrSubnetFull     = errors.New("keystore: a subnet of the cluster has no free address")
@@ -114,18 +115,22 @@ type Clusters interface {
 	// SecurityGroupIntact reports whether the cluster's security group has the inbound and the outbound rule for TCP
 	// 2223–2225 with itself as source and destination.
 	SecurityGroupIntact(ctx context.Context, scope arn.Scope, id string) (bool, error)
-	// Subnets checks the subnets of the cluster's configuration: ErrSubnetNotFound if one does not exist, otherwise
-	// ErrSubnetFull if one has no free address.
+	// Subnets checks that the subnets of the cluster's configuration exist: ErrSubnetNotFound. Whether they have free
+	// addresses shows in Network.Attach, where what the store holds already counts for it.
 	Subnets(ctx context.Context, scope arn.Scope, id string) error
 }
 
-// Network gives a store its own presence in the cluster's VPC while it is connected (spec network 2).
+// Network gives a store its own presence in the cluster's VPC while it is connected, and its way to the HSMs (spec
+// network 2).
 type Network interface {
-	// Attach makes one network interface in each subnet of the cluster's configuration, those that are there already
-	// left alone: ErrSubnetNotFound, ErrSubnetFull.
+	// Attach makes one network interface in each subnet of the cluster's configuration and the store's security group,
+	// all or nothing. What an earlier attempt left is taken over: ErrSubnetNotFound, ErrSubnetFull.
 	Attach(ctx context.Context, scope arn.Scope, storeID, clusterID string) error
 	// Detach removes them; where there are none it does nothing.
-	Detach(ctx context.Context, storeID string) error
+	Detach(ctx context.Context, scope arn.Scope, storeID string) error
+	// Dial connects the store's interfaces to an HSM, "IP:port". Where the network does not let it through it fails like
+	// a time-out; the connection ends when the network stops letting it through.
+	Dial(ctx context.Context, scope arn.Scope, storeID, address string) (net.Conn, error)
 }
 
 // Sealer keeps secrets: what was sealed for one purpose opens only for it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 
 	cloudtypes "github.com/aws/aws-sdk-go-v2/service/cloudhsmv2/types"
@@ -12,6 +13,7 @@ import (
 	"keyward/internal/arn"
 	"keyward/internal/cloudhsm"
 	"keyward/internal/fault"
+	vpc "keyward/internal/network"
 )
 
 // ControlPlane is the part of *cloudhsm.Service that key stores read.
@@ -19,7 +21,6 @@ type ControlPlane interface {
 	Cluster(ctx context.Context, scope arn.Scope, id string) (*cloudhsm.Cluster, error)
 	SecurityGroupIntact(ctx context.Context, c *cloudhsm.Cluster) (bool, error)
 	MissingSubnets(ctx context.Context, c *cloudhsm.Cluster) ([]string, error)
-	FullSubnets(ctx context.Context, c *cloudhsm.Cluster) ([]string, error)
 }
 
 // ClustersOf reads clusters from the control plane.
@@ -80,73 +81,49 @@ func (c clusters) Subnets(ctx context.Context, scope arn.Scope, id string) error
 	if len(missing) > 0 {
 		return fmt.Errorf("%w: %v", ErrSubnetNotFound, missing)
 	}
-	full, err := c.plane.FullSubnets(ctx, found)
-	if err != nil {
-		return err
-	}
-	if len(full) > 0 {
-		return fmt.Errorf("%w: %v", ErrSubnetFull, full)
-	}
 	return nil
 }
 
-// Interfaces is the part of the network's service that key stores use; the methods are those of cloudhsm.Network.
-type Interfaces interface {
-	FreeAddresses(ctx context.Context, scope arn.Scope, subnetID string) (int, error)
-	AllocateInterface(ctx context.Context, scope arn.Scope, subnetID, groupID, address, requester, description string) (eniID, ip string, err error)
-	ReleaseInterface(ctx context.Context, scope arn.Scope, eniID string) error
-	ManagedInterfaces(ctx context.Context, requester string) (map[string]arn.Scope, error)
+// Presences is the part of *network.Service that key stores use.
+type Presences interface {
+	Join(ctx context.Context, p vpc.Presence) error
+	Leave(ctx context.Context, scope arn.Scope, requester string) error
+	Dial(ctx context.Context, scope arn.Scope, requester, address string) (net.Conn, error)
 }
 
-// NetworkOf gives connected stores network interfaces of their own, one in each subnet of the cluster's configuration.
-// The store's id is their requester, by which they are found again.
-func NetworkOf(p ControlPlane, n Interfaces) Network { return network{clusters{p}, n} }
+// NetworkOf gives connected stores a security group "kms-<store id>" and network interfaces of their own, one in each
+// subnet of the cluster's configuration. The store's id is their requester, by which they are found again.
+func NetworkOf(p ControlPlane, n Presences) Network { return network{clusters{p}, n} }
 
 type network struct {
-	clusters   clusters
-	interfaces Interfaces
+	clusters  clusters
+	presences Presences
 }
 
-// Attach begins with a clean slate: an attempt that was interrupted may have left some.
 func (n network) Attach(ctx context.Context, scope arn.Scope, storeID, clusterID string) error {
-	if err := n.Detach(ctx, storeID); err != nil {
-		return err
-	}
 	c, err := n.clusters.find(ctx, scope, clusterID)
 	if err != nil {
 		return err
 	}
-	for _, zone := range slices.Sorted(maps.Keys(c.SubnetMapping)) {
-		if err := n.allocate(ctx, c, c.SubnetMapping[zone], storeID); err != nil {
-			return fmt.Errorf("making a network interface in %s: %w", c.SubnetMapping[zone], err)
-		}
-	}
-	return nil
-}
-
-// allocate tells by looking again why the network had no interface to give.
-func (n network) allocate(ctx context.Context, c *cloudhsm.Cluster, subnetID, storeID string) error {
-	_, _, err := n.interfaces.AllocateInterface(ctx, c.Scope, subnetID, c.SecurityGroup, "", storeID,
-		"KMS managed ENI for cluster "+c.ID)
-	if err == nil {
-		return nil
-	}
-	switch free, lookErr := n.interfaces.FreeAddresses(ctx, c.Scope, subnetID); {
-	case errors.Is(lookErr, fault.ErrNotFound):
+	err = n.presences.Join(ctx, vpc.Presence{
+		Scope: scope, Requester: storeID, Subnets: slices.Sorted(maps.Values(c.SubnetMapping)), Peer: c.SecurityGroup,
+		GroupName:        "kms-" + storeID,
+		GroupDescription: "KMS managed security group for custom key store " + storeID,
+		Description:      "KMS managed ENI for cluster " + c.ID,
+	})
+	switch {
+	case fault.Is(err, "InvalidSubnetID.NotFound"):
 		return fmt.Errorf("%w: %w", ErrSubnetNotFound, err)
-	case lookErr == nil && free == 0:
+	case fault.Is(err, "InsufficientFreeAddressesInSubnet"):
 		return fmt.Errorf("%w: %w", ErrSubnetFull, err)
 	}
 	return err
 }
 
-func (n network) Detach(ctx context.Context, storeID string) error {
-	made, err := n.interfaces.ManagedInterfaces(ctx, storeID)
-	if err != nil {
-		return err
-	}
-	for id, scope := range made {
-		err = errors.Join(err, n.interfaces.ReleaseInterface(ctx, scope, id))
-	}
-	return err
+func (n network) Detach(ctx context.Context, scope arn.Scope, storeID string) error {
+	return n.presences.Leave(ctx, scope, storeID)
+}
+
+func (n network) Dial(ctx context.Context, scope arn.Scope, storeID, address string) (net.Conn, error) {
+	return n.presences.Dial(ctx, scope, storeID, address)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"testing"
 	"time"
@@ -11,11 +12,14 @@ import (
 	cloudtypes "github.com/aws/aws-sdk-go-v2/service/cloudhsmv2/types"
 
 	"keyward/internal/arn"
+	"keyward/internal/audit"
 	"keyward/internal/cloudhsm"
 	"keyward/internal/fault"
 	"keyward/internal/keystore"
 	"keyward/internal/network"
+	"keyward/internal/operation"
 	"keyward/internal/storage/sqlite"
+	"keyward/internal/wire/awsquery"
 )
 
 // oneCluster is a control plane that knows one cluster and asks a real network about it.
@@ -42,15 +46,6 @@ func (o *oneCluster) MissingSubnets(ctx context.Context, c *cloudhsm.Cluster) (m
 		}
 	}
 	return missing, nil
-}
-
-func (o *oneCluster) FullSubnets(ctx context.Context, c *cloudhsm.Cluster) (full []string, err error) {
-	for _, id := range c.SubnetMapping {
-		if free, err := o.network.FreeAddresses(ctx, c.Scope, id); err == nil && free == 0 {
-			full = append(full, id)
-		}
-	}
-	return full, nil
 }
 
 func newOneCluster(t *testing.T) *oneCluster {
@@ -154,11 +149,11 @@ func TestNetworkOf(t *testing.T) {
 			t.Errorf("%d addresses are taken", taken)
 		}
 	}
-	if err := attached.Detach(t.Context(), other); err != nil || all-free() != 3 {
+	if err := attached.Detach(t.Context(), scope, other); err != nil || all-free() != 3 {
 		t.Errorf("another store's teardown: %v, %d taken", err, all-free())
 	}
 	for range 2 {
-		if err := attached.Detach(t.Context(), store); err != nil || free() != all {
+		if err := attached.Detach(t.Context(), scope, store); err != nil || free() != all {
 			t.Errorf("%v, %d taken", err, all-free())
 		}
 	}
@@ -166,21 +161,65 @@ func TestNetworkOf(t *testing.T) {
 	if err := attached.Attach(t.Context(), scope, store, clusterA); !errors.Is(err, keystore.ErrSubnetNotFound) {
 		t.Errorf("a missing subnet: %v", err)
 	}
+	delete(o.cluster.SubnetMapping, "us-east-1z")
+	if free() != all {
+		t.Errorf("%d addresses are taken for nothing", all-free())
+	}
 }
 
-// noAddress is a network whose subnets are full.
-type noAddress struct{ *network.Service }
-
-func (noAddress) AllocateInterface(context.Context, arn.Scope, string, string, string, string, string) (string, string, error) {
-	return "", "", fault.New("InsufficientFreeAddressesInSubnet", "")
-}
-
-func (noAddress) FreeAddresses(context.Context, arn.Scope, string) (int, error) { return 0, nil }
-
+// A full subnet is told, and nothing is kept in the others; what the store holds already is enough for it.
 func TestNetworkOfFullSubnets(t *testing.T) {
 	o := newOneCluster(t)
-	err := keystore.NetworkOf(o, noAddress{o.network}).Attach(t.Context(), scope, "cks-00000000000000001", clusterA)
-	if !errors.Is(err, keystore.ErrSubnetFull) {
-		t.Error(err)
+	attached := keystore.NetworkOf(o, o.network)
+	const store = "cks-00000000000000001"
+	o.cluster.SubnetMapping["us-east-1z"] = o.smallSubnet(t)
+	if err := attached.Attach(t.Context(), scope, store, clusterA); err != nil {
+		t.Fatal(err)
 	}
+	var filling []string
+	for {
+		id, _, err := o.network.AllocateInterface(t.Context(), scope, o.cluster.SubnetMapping["us-east-1z"], o.cluster.SecurityGroup, "", "test", "")
+		if fault.Is(err, "InsufficientFreeAddressesInSubnet") {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		filling = append(filling, id)
+	}
+	if err := attached.Attach(t.Context(), scope, store, clusterA); err != nil || len(filling) != 10 {
+		t.Errorf("%d addresses were left: %v", len(filling), err)
+	}
+	if err := attached.Attach(t.Context(), scope, "cks-00000000000000002", clusterA); !errors.Is(err, keystore.ErrSubnetFull) {
+		t.Errorf("another store: %v", err)
+	}
+	if made, err := o.network.ManagedInterfaces(t.Context(), "cks-00000000000000002"); err != nil || len(made) != 0 {
+		t.Errorf("%v are left over, %v", made, err)
+	}
+}
+
+// smallSubnet is a /28 of the default VPC.
+func (o *oneCluster) smallSubnet(t *testing.T) string {
+	vpc, _, err := o.network.Subnet(t.Context(), scope, o.cluster.SubnetMapping["us-east-1a"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range o.network.API().Rows {
+		if row.Name != "CreateSubnet" {
+			continue
+		}
+		in := row.NewInput()
+		if err := awsquery.Decode(url.Values{"VpcId": {vpc}, "CidrBlock": {"127.77.64.0/28"}, "AvailabilityZone": {"us-east-1a"}}, in); err != nil {
+			t.Fatal(err)
+		}
+		call := &operation.Call{Scope: scope, Event: &audit.Event{ID: "event", Time: epoch}}
+		if _, err := row.Invoke(t.Context(), call, in); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range call.Event.Response {
+			return m.Value.(string)
+		}
+	}
+	t.Fatal("no CreateSubnet")
+	return ""
 }

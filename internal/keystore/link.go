@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -187,12 +188,23 @@ func (l *link) open() (Pool, error) {
 	}
 	return l.m.open(hsmclient.Config{
 		Addresses:          l.addresses,
+		Dial:               l.dialler(),
 		TrustAnchor:        []byte(l.record.TrustAnchor),
 		ClusterCertificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: l.record.ClusterCertificate}),
 		Client:             client,
 		Now:                l.m.now,
 		Log:                l.m.log.With("keyStore", l.record.ID),
 	})
+}
+
+// dialler leads through the cluster's VPC; nil, which is the client's own way, where stores have no presence in it.
+func (l *link) dialler() func(ctx context.Context, network, address string) (net.Conn, error) {
+	if l.m.network == nil {
+		return nil
+	}
+	return func(ctx context.Context, _, address string) (net.Conn, error) {
+		return l.m.network.Dial(ctx, l.record.Scope, l.record.ID, address)
+	}
 }
 
 // addresses asks the control plane which HSMs there are, so that the pool follows as HSMs are added, removed and
@@ -257,7 +269,7 @@ func (m *Manager) detach(ctx context.Context, r *Record) {
 	if m.network == nil {
 		return
 	}
-	if err := m.network.Detach(ctx, r.ID); err != nil {
+	if err := m.network.Detach(ctx, r.Scope, r.ID); err != nil {
 		m.log.Error("a key store's network interfaces could not be removed", "keyStore", r.ID, "error", err)
 	}
 }

@@ -143,6 +143,9 @@ func (m *Manager) Start(ctx context.Context) error {
 	}
 	for _, r := range records {
 		m.follow(r)
+		if r.State == connection.Failed || r.State == connection.Disconnected {
+			m.detach(ctx, r) // what could not be removed in its time
+		}
 	}
 	return nil
 }

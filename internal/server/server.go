@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"path/filepath"
 	"sync"
 	"time"
@@ -280,32 +279,6 @@ func (i *installation) makeAdministrator(ctx context.Context) error {
 	return i.db.PutSetting(ctx, handOut, sealed)
 }
 
-// openNetwork makes the default VPC on a first start and claims its addresses for this process.
-func (i *installation) openNetwork(ctx context.Context) error {
-	i.network = network.New(network.Config{Store: i.db.Network(), Now: i.clock.Now})
-	block, err := i.network.DefaultBlock(ctx, i.scope)
-	if errors.Is(err, fault.ErrNotFound) {
-		block, err = i.makeDefaultVPC(ctx)
-	}
-	if err != nil {
-		return err
-	}
-	claim, err := network.ClaimBlock(block)
-	if err != nil {
-		return err
-	}
-	i.onClose(claim.Close)
-	return nil
-}
-
-func (i *installation) makeDefaultVPC(ctx context.Context) (netip.Prefix, error) {
-	block, err := network.FreeLoopbackBlock()
-	if err != nil {
-		return netip.Prefix{}, err
-	}
-	return block, i.network.CreateDefaultVPC(ctx, i.scope, block)
-}
-
 func (i *installation) openClusters(ctx context.Context) error {
 	authority, err := cloudhsm.OpenAuthority(ctx, i.db, i.root, time.Now)
 	if err != nil {
@@ -325,7 +298,7 @@ func (i *installation) openClusters(ctx context.Context) error {
 	}
 	i.onClose(hsms.Close)
 	i.clusters = cloudhsm.New(cloudhsm.Config{
-		Store: i.db.CloudHSM(), Network: i.network, Fleet: hsms, Authority: authority,
+		Store: i.db.CloudHSM(), Network: sites{i.network}, Fleet: hsms, Authority: authority,
 		Now: i.clock.Now, Log: i.config.Log,
 	})
 	i.clock.OnMove(i.clusters.Wake)
