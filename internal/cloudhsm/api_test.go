@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -47,9 +48,10 @@ type promptFleet struct {
 	authority *cloudhsm.Authority
 	changed   chan struct{}
 
-	mu     sync.Mutex
-	health map[string]cloudhsm.Health
-	csr    string
+	mu      sync.Mutex
+	health  map[string]cloudhsm.Health
+	backups map[string]bool
+	csr     string
 }
 
 func (f *promptFleet) Make(_ context.Context, m cloudhsm.Machine, _ hsmproto.Create) (cloudhsm.Hardware, error) {
@@ -105,13 +107,50 @@ func (f *promptFleet) Health(id string) cloudhsm.Health {
 	return f.health[id]
 }
 
-func (f *promptFleet) Run(cloudhsm.Machine)                           {}
-func (f *promptFleet) Halt(context.Context, string, string) error     { return nil }
-func (f *promptFleet) Discard(context.Context, string) error          { return nil }
-func (f *promptFleet) Keep(context.Context, string, string) error     { return nil }
-func (f *promptFleet) TakeKept(context.Context, string, string) error { return nil }
-func (f *promptFleet) HasFolder(string) bool                          { return true }
-func (f *promptFleet) Changed() <-chan struct{}                       { return f.changed }
+func (f *promptFleet) Run(cloudhsm.Machine)                       {}
+func (f *promptFleet) Halt(context.Context, string, string) error { return nil }
+func (f *promptFleet) Discard(context.Context, string) error      { return nil }
+func (f *promptFleet) Backup(_ context.Context, _, id string) (cloudhsm.Content, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.backups[id] = true
+	return cloudhsm.Content{Size: 1, SHA256: []byte(id)}, nil
+}
+
+func (f *promptFleet) CheckBackup(id string, _ cloudhsm.Content) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.backups[id] {
+		return &cloudhsm.BadBackup{Reason: "its file is gone"}
+	}
+	return nil
+}
+
+func (f *promptFleet) CopyBackup(from, to string, c cloudhsm.Content) error {
+	if err := f.CheckBackup(from, c); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.backups[to] = true
+	return nil
+}
+
+func (f *promptFleet) DropBackup(id string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.backups, id)
+	return nil
+}
+
+func (f *promptFleet) KeptBackups() ([]string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Keys(f.backups)), nil
+}
+
+func (f *promptFleet) HasFolder(string) bool    { return true }
+func (f *promptFleet) Changed() <-chan struct{} { return f.changed }
 
 // plane is a control plane over a real store and network.
 type plane struct {
@@ -137,7 +176,7 @@ func newPlane(t *testing.T, quotas cloudhsm.Quotas) *plane {
 	p.must(err)
 	authority, err := cloudhsm.OpenAuthority(ctx, p.db, clearSealer{}, time.Now)
 	p.must(err)
-	p.fleet = &promptFleet{authority: authority, changed: make(chan struct{}), health: map[string]cloudhsm.Health{}}
+	p.fleet = &promptFleet{authority: authority, changed: make(chan struct{}), health: map[string]cloudhsm.Health{}, backups: map[string]bool{}}
 	p.service = cloudhsm.New(cloudhsm.Config{
 		Store: p.db.CloudHSM(), Network: p.network, Fleet: p.fleet, Authority: authority, Quotas: quotas,
 		Timing: cloudhsm.Timing{Tick: 5 * time.Millisecond}, Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),

@@ -48,15 +48,17 @@ func (s *Service) createCluster(ctx context.Context, call *operation.Call, in *a
 		HsmType:       aws.ToString(in.HsmType),
 		SecurityGroup: newGroupID(),
 	}
-	if in.SourceBackupId != nil {
-		return nil, fault.New(codeNotFound, "Backup %s was not found.", *in.SourceBackupId)
-	}
 	var err error
 	if c.VpcID, c.SubnetMapping, err = s.placement(ctx, call.Scope, in.SubnetIds); err != nil {
 		return nil, err
 	}
 	if c.Mode, err = s.mode(c.HsmType, in.Mode); err != nil {
 		return nil, err
+	}
+	if in.SourceBackupId != nil {
+		if err := s.inherit(ctx, c, *in.SourceBackupId); err != nil {
+			return nil, err
+		}
 	}
 	if in.NetworkType == types.NetworkTypeDualstack {
 		return nil, invalid("NetworkType DUALSTACK requires IPv6 CIDR blocks on VPC %s and all subnets.", c.VpcID)
@@ -73,6 +75,19 @@ func (s *Service) createCluster(ctx context.Context, call *operation.Call, in *a
 	s.wake(c.Scope, c.ID)
 	out := c.wire()
 	return &api.CreateClusterOutput{Cluster: &out}, nil
+}
+
+// inherit gives a new cluster what a backup decides: it works in the backup's mode and is known by its certificate.
+func (s *Service) inherit(ctx context.Context, c *Cluster, backup string) error {
+	b, err := s.sourceBackup(ctx, c.Scope, backup)
+	if err != nil {
+		return err
+	}
+	if b.Mode != c.Mode {
+		return invalid("Backup %s is of a cluster in mode %s and cannot be restored to a cluster in mode %s.", b.ID, b.Mode, c.Mode)
+	}
+	c.SourceBackupID, c.ClusterCertificate, c.TrustAnchor = b.ID, b.ClusterCertificate, b.TrustAnchor
+	return nil
 }
 
 // placement resolves subnets: they must exist in one VPC, at most one in each zone.
@@ -225,8 +240,7 @@ func (s *Service) deleteCluster(ctx context.Context, call *operation.Call, in *a
 	return &api.DeleteClusterOutput{Cluster: &out}, nil
 }
 
-// gone reports whether the time in which a DELETED cluster is shown is over. The record of one whose last HSM is kept
-// stays, for without it nobody could make use of what was kept.
+// gone reports whether the time in which a DELETED cluster is shown is over.
 func (c *Cluster) gone(now time.Time) bool {
 	return c.State == types.ClusterStateDeleted && now.After(c.Expires)
 }

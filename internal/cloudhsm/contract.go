@@ -50,9 +50,15 @@ type Cluster struct {
 	// TakeOver is the Node that carries on alone in this Epoch, because the one before lost its majority. Empty when
 	// there is no need.
 	TakeOver string `json:"takeOver,omitempty"`
-	// Kept is the last HSM that was removed from an initialised cluster. Its sealed folder is kept, and the next HSM
-	// starts from it.
-	Kept *Incarnation `json:"kept,omitempty"`
+
+	// SourceBackupID is the backup that the cluster was created from; empty for others.
+	SourceBackupID string `json:"sourceBackupId,omitempty"`
+	// BackupDue is true when something happened that the next backup must hold, however recent the last one is.
+	BackupDue bool `json:"backupDue,omitempty"`
+	// Backup is the id of the backup that is being made; empty when none is.
+	Backup string `json:"backup,omitempty"`
+	// LastBackup is when the newest backup was begun.
+	LastBackup time.Time `json:"lastBackup,omitzero"`
 
 	Hsms []Hsm `json:"hsms,omitempty"`
 }
@@ -82,6 +88,47 @@ func (c *Cluster) ActiveHsms() []Hsm {
 	return active
 }
 
+// Backup is a backup as it is kept. Its contents are sealed by HSMs and kept by the Fleet under the same id.
+type Backup struct {
+	Scope arn.Scope `json:"-"`
+	ID    string    `json:"-"` // "backup-…"
+	// Version counts changes; Update compares and swaps on it.
+	Version int64 `json:"-"`
+	// Created is when it was made of the cluster; a copy has its source's.
+	Created time.Time `json:"-"`
+
+	State types.BackupState `json:"state"`
+	// ClusterID is the cluster it was made of; empty for a copy from another Region, which belongs to none.
+	ClusterID string            `json:"clusterId,omitempty"`
+	HsmType   string            `json:"hsmType"`
+	Mode      types.ClusterMode `json:"mode"`
+	// ClusterCertificate and TrustAnchor are the cluster's, in PEM: a cluster made from the backup has them too.
+	ClusterCertificate string `json:"clusterCertificate"`
+	TrustAnchor        string `json:"trustAnchor"`
+	// NeverExpires exempts it from the retention policy.
+	NeverExpires bool `json:"neverExpires,omitempty"`
+	// Removal is when a PENDING_DELETION backup goes for good, and when the record of a DELETED one does.
+	Removal time.Time   `json:"removal,omitzero"`
+	Tags    []types.Tag `json:"tags,omitempty"`
+	// Content is set once the backup is READY.
+	Content Content `json:"content,omitzero"`
+
+	// Copied, SourceRegion, SourceBackup and SourceCluster are set in copies.
+	Copied        time.Time `json:"copied,omitzero"`
+	SourceRegion  string    `json:"sourceRegion,omitempty"`
+	SourceBackup  string    `json:"sourceBackup,omitempty"`
+	SourceCluster string    `json:"sourceCluster,omitempty"`
+}
+
+// ARN of the backup.
+func (b *Backup) ARN() string { return b.Scope.Backup(b.ID) }
+
+// Content describes a backup's sealed file.
+type Content struct {
+	Size   int64  `json:"size"`
+	SHA256 []byte `json:"sha256"`
+}
+
 // Hsm is one HSM of a cluster.
 type Hsm struct {
 	ID           string         `json:"id"` // "hsm-…"
@@ -107,9 +154,6 @@ type Incarnation struct {
 	Node string `json:"node,omitempty"`
 	// Hardware is the DER hardware certificate under the provider root.
 	Hardware []byte `json:"hardware,omitempty"`
-	// SealedAs is the HSM id from which the folder's platform secret derives: the HSM's own, or, for an HSM started
-	// from a kept folder, that of the HSM which made the folder.
-	SealedAs string `json:"sealedAs,omitempty"`
 }
 
 // Store keeps clusters. Reads see everything that was acknowledged before. Absent records are fault.ErrNotFound.
@@ -119,6 +163,11 @@ type Store interface {
 	Clusters(ctx context.Context, scope arn.Scope) ([]*Cluster, error)
 	// AllClusters of all scopes, for background work.
 	AllClusters(ctx context.Context) ([]*Cluster, error)
+	Backup(ctx context.Context, scope arn.Scope, id string) (*Backup, error)
+	// Backups of a scope, oldest first.
+	Backups(ctx context.Context, scope arn.Scope) ([]*Backup, error)
+	// AllBackups of all scopes, for background work.
+	AllBackups(ctx context.Context) ([]*Backup, error)
 	// Change runs fn in one transaction together with the call's event (nil for background work): all or nothing is
 	// durable when it returns.
 	Change(ctx context.Context, event *audit.Event, fn func(Tx) error) error
@@ -135,6 +184,13 @@ type Tx interface {
 	Update(c *Cluster) error
 	// Delete removes a cluster of this Version, or fails with fault.ErrConflict.
 	Delete(*Cluster) error
+
+	// The same for backups.
+	Backup(scope arn.Scope, id string) (*Backup, error)
+	Backups(scope arn.Scope) ([]*Backup, error)
+	InsertBackup(*Backup) error
+	UpdateBackup(*Backup) error
+	DeleteBackup(*Backup) error
 }
 
 // Network is what clusters need of VPCs. Things that do not exist are fault.ErrNotFound; other refusals are faults
@@ -167,7 +223,8 @@ type Machine struct {
 	Address   string // IP
 	HsmType   string
 	Mode      string
-	SealedAs  string // Incarnation.SealedAs
+	// Backup is the id of the backup from which the HSM is made, where it is made from one.
+	Backup string
 }
 
 // Hardware are the DER certificates of a new HSM's hardware key.
@@ -193,7 +250,8 @@ type Health struct {
 // the same arguments. Calls to HSMs that do not answer end with the context or after a few seconds.
 type Fleet interface {
 	// Make starts a new HSM in an empty folder; anything an earlier incarnation left there is wiped first. It returns
-	// once the HSM serves its ports; from then on it is supervised as by Run.
+	// once the HSM serves its ports; from then on it is supervised as by Run. *BadBackup means that the backup it was
+	// to be made from is at fault.
 	Make(ctx context.Context, m Machine, create hsmproto.Create) (Hardware, error)
 	// Run supervises an HSM that was made before: it is started now and again whenever it ends. An HSM whose folder is
 	// gone is not started.
@@ -203,10 +261,6 @@ type Fleet interface {
 	Halt(ctx context.Context, hsmID, node string) error
 	// Discard halts the HSM and removes its folder.
 	Discard(ctx context.Context, hsmID string) error
-	// Keep halts the HSM and puts its folder aside under a cluster's name, replacing what was kept there.
-	Keep(ctx context.Context, hsmID, clusterID string) error
-	// TakeKept gives the folder kept for a cluster to an HSM that has none. Without a kept folder it does nothing.
-	TakeKept(ctx context.Context, clusterID, hsmID string) error
 	// HasFolder reports whether the HSM's folder is there.
 	HasFolder(hsmID string) bool
 
@@ -218,4 +272,20 @@ type Fleet interface {
 	Initialize(ctx context.Context, hsmID string, r hsmproto.InitializeRequest) error
 	SetMembers(ctx context.Context, hsmID string, r hsmproto.SetMembersRequest) error
 	TakeOver(ctx context.Context, hsmID string, r hsmproto.TakeOverRequest) error
+
+	// Backup has an HSM make a backup of its cluster and keeps it under an id, replacing what is there.
+	Backup(ctx context.Context, hsmID, backupID string) (Content, error)
+	// CheckBackup makes sure that a kept backup is what it was: *BadBackup if it is not.
+	CheckBackup(backupID string, c Content) error
+	// CopyBackup keeps a kept backup under another id too.
+	CopyBackup(from, to string, c Content) error
+	// DropBackup removes a kept backup; one that is gone already is no error.
+	DropBackup(backupID string) error
+	// KeptBackups lists the ids of kept backups.
+	KeptBackups() ([]string, error)
 }
+
+// BadBackup says why a backup cannot be restored, neither now nor later.
+type BadBackup struct{ Reason string }
+
+func (e *BadBackup) Error() string { return e.Reason }

@@ -32,7 +32,9 @@ func (s *Service) createHsm(ctx context.Context, call *operation.Call, in *api.C
 		return nil, err
 	}
 	h := Hsm{ID: newID("hsm-"), Zone: zone, SubnetID: c.SubnetMapping[zone], State: types.HsmStateCreateInProgress}
-	h.SealedAs = h.ID
+	if err := s.admitRestore(ctx, c); err != nil {
+		return nil, err
+	}
 	s.allocation.RLock()
 	defer s.allocation.RUnlock()
 	if h.EniID, h.EniIP, err = s.allocate(ctx, c, &h, aws.ToString(in.IpAddress)); err != nil {
@@ -76,19 +78,27 @@ func admitHsm(c *Cluster, zone string) error {
 	if c.State == types.ClusterStateUninitialized && len(c.Hsms) > 0 {
 		return invalid("Cluster %s is in state %s and has an HSM already. Initialize the cluster before you add HSMs.", c.ID, c.State)
 	}
-	if c.initialized() && len(c.Hsms) == 0 && c.Kept == nil {
-		return invalid("Cluster %s has neither an HSM nor a backup from which one could be created.", c.ID)
-	}
 	return nil
 }
 
-// initialized reports whether an HSM of the cluster holds its certificate.
-func (c *Cluster) initialized() bool {
-	return c.State == types.ClusterStateInitialized || c.Serving()
+// admitRestore makes sure that there is a backup from which an activated cluster without HSMs can go on.
+func (s *Service) admitRestore(ctx context.Context, c *Cluster) error {
+	if !c.Serving() || len(c.Hsms) > 0 {
+		return nil
+	}
+	all, err := s.store.Backups(ctx, c.Scope)
+	if err != nil {
+		return err
+	}
+	b := c.latest(all)
+	if b == nil {
+		return invalid("Cluster %s has neither an HSM nor a READY backup from which one could be restored.", c.ID)
+	}
+	return s.checkBackup(b)
 }
 
-// addHsm records a new HSM. Where the cluster has none left, it starts from the folder that was kept of the last one:
-// the same incarnation at another address, which carries on alone.
+// addHsm records a new HSM. Where the cluster serves already, a backup is made of what the new HSM is to hold (user
+// guide, "AWS CloudHSM cluster backups").
 func (s *Service) addHsm(tx Tx, call *operation.Call, c *Cluster, h Hsm) error {
 	if err := admitHsm(c, h.Zone); err != nil {
 		return err
@@ -96,11 +106,8 @@ func (s *Service) addHsm(tx Tx, call *operation.Call, c *Cluster, h Hsm) error {
 	if err := s.checkHsmQuota(tx, c.Scope); err != nil {
 		return err
 	}
-	if c.Kept != nil && len(c.Hsms) == 0 {
-		h.Incarnation, h.Member, h.InStep = *c.Kept, true, true
-		c.Kept = nil
-		c.Epoch++
-		c.TakeOver = h.Node
+	if c.Serving() && len(c.Hsms) > 0 {
+		c.BackupDue = true
 	}
 	c.Hsms = append(c.Hsms, h)
 	call.Event.Response.Add("hsm", hsmEvent(c, &h))
@@ -137,6 +144,7 @@ func (s *Service) deleteHsm(ctx context.Context, call *operation.Call, in *api.D
 		if err := h.enter(types.HsmStateDeleteInProgress, ""); err != nil {
 			return err
 		}
+		c.BackupDue = c.Serving() // before the HSM goes
 		return c.settleState()
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 package cloudhsm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,7 @@ const (
 
 // Limits of the steps.
 const (
-	makeTime = time.Minute      // from nothing to a serving HSM
+	makeTime = time.Minute      // from nothing to a serving HSM, or to a backup
 	stepTime = 15 * time.Second // everything else
 )
 
@@ -39,9 +40,13 @@ func (s *Service) Run(ctx context.Context) error {
 	if err != nil && ctx.Err() == nil {
 		return err
 	}
+	if err := s.dropOrphans(ctx); err != nil && ctx.Err() == nil {
+		return err
+	}
 	for _, c := range all {
 		s.wake(c.Scope, c.ID)
 	}
+	s.group.Go(func() { s.archivist(ctx) })
 	s.relay(ctx)
 	// wake starts no keeper once ctx has ended, and does so under the lock: after this the group only shrinks.
 	s.mu.Lock()
@@ -51,8 +56,13 @@ func (s *Service) Run(ctx context.Context) error {
 	return nil
 }
 
-// Wake makes all keepers look at once: the clock was moved.
+// Wake makes everything that works in the background look at once: the clock was moved.
 func (s *Service) Wake() {
+	s.pokeArchivist()
+	s.wakeKeepers()
+}
+
+func (s *Service) wakeKeepers() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, k := range s.keepers {
@@ -67,7 +77,7 @@ func (s *Service) relay(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-s.fleet.Changed():
-			s.Wake()
+			s.wakeKeepers()
 		}
 	}
 }
@@ -245,13 +255,13 @@ func (k *keeper) record(ctx context.Context, st step) error {
 }
 
 // amend changes the cluster's record as it is now.
-func (k *keeper) amend(ctx context.Context, fn func(*Cluster) error) error {
+func (k *keeper) amend(ctx context.Context, fn func(Tx, *Cluster) error) error {
 	return k.store.Change(ctx, nil, func(tx Tx) error {
 		c, err := tx.Cluster(k.scope, k.id)
 		if err != nil {
 			return err
 		}
-		if err := fn(c); err != nil {
+		if err := fn(tx, c); err != nil {
 			return err
 		}
 		if err := c.settleState(); err != nil {
@@ -265,15 +275,17 @@ func (k *keeper) amend(ctx context.Context, fn func(*Cluster) error) error {
 func (k *keeper) start(ctx context.Context, c *Cluster, st step) {
 	k.stepMu.Lock()
 	defer k.stepMu.Unlock()
-	a := k.busy[st.hsm]
+	lane := cmp.Or(st.lane, st.hsm)
+	a := k.busy[lane]
 	if a == nil {
 		a = new(attempt)
-		k.busy[st.hsm] = a
+		k.busy[lane] = a
 	}
 	a.running = true
 	k.steps.Go(func() {
 		limit := stepTime
-		if st.action == actMake {
+		switch st.action {
+		case actMake, actRestore, actBackup:
 			limit = makeTime
 		}
 		limited, cancel := context.WithTimeout(ctx, limit)
@@ -282,19 +294,19 @@ func (k *keeper) start(ctx context.Context, c *Cluster, st step) {
 		if err != nil && ctx.Err() == nil {
 			k.log.Warn("a step failed and will be tried again", "hsm", st.hsm, "error", err)
 		}
-		k.finish(st.hsm, a, err)
+		k.finish(lane, a, err)
 		if st.action != actRun {
 			k.poke()
 		}
 	})
 }
 
-func (k *keeper) finish(id string, a *attempt, err error) {
+func (k *keeper) finish(lane string, a *attempt, err error) {
 	k.stepMu.Lock()
 	defer k.stepMu.Unlock()
 	a.running = false
 	if err == nil {
-		delete(k.busy, id)
+		delete(k.busy, lane)
 		return
 	}
 	a.next = time.Now().Add(min(firstRetry<<min(a.failures, 10), lastRetry))

@@ -15,7 +15,7 @@ type situation struct {
 	cluster *Cluster
 	health  map[string]Health // by HSM id
 	folder  map[string]bool   // whether an HSM's folder is there
-	busy    map[string]bool   // HSMs, or "" for the cluster itself, on which a step is under way or waits to be retried
+	busy    map[string]bool   // lanes in which a step is under way or waits to be retried
 	now     time.Time         // real time
 	started time.Time         // when the keepers started
 	clock   time.Time         // the service's clock
@@ -36,13 +36,15 @@ const (
 	actTakeOver                 // tell an HSM to carry on alone
 	actCertify                  // fetch the first HSM's certificates
 	actRemove                   // remove an HSM that has left
-	actKeep                     // remove the last HSM and keep its folder
+	actRestore                  // make a new HSM from the latest backup
+	actBackup                   // make a backup
 )
 
 // step is one thing to do.
 type step struct {
 	action  action
 	hsm     string
+	lane    string // steps of one lane are taken one at a time; empty means the HSM's own, or that of the cluster
 	create  hsmproto.Create
 	cluster *Cluster // actRecord: the new record
 	why     string   // actRecord: for the log
@@ -56,7 +58,7 @@ func plan(s situation) []step {
 	case types.ClusterStateDeleteInProgress:
 		return s.unlessBusy("", step{action: actDissolve})
 	case types.ClusterStateDeleted:
-		if s.cluster.Kept == nil && s.cluster.gone(s.clock) {
+		if s.cluster.gone(s.clock) {
 			return s.unlessBusy("", step{action: actForget})
 		}
 		return nil
@@ -79,9 +81,10 @@ func (s situation) work() []step {
 	var steps []step
 	if s.cluster.State == types.ClusterStateInitializeInProgress {
 		if h := s.witness(""); h != nil {
-			steps = append(steps, s.unlessBusy("", step{action: actInitialize, hsm: h.ID})...)
+			steps = append(steps, s.unlessBusy(h.ID, step{action: actInitialize, hsm: h.ID})...)
 		}
 	}
+	steps = append(steps, s.backup()...)
 	for i := range s.cluster.Hsms {
 		h := &s.cluster.Hsms[i]
 		steps = append(steps, s.unlessBusy(h.ID, s.workOn(h)...)...)
@@ -103,11 +106,11 @@ func (s situation) workOn(h *Hsm) []step {
 // last reports whether h is the only HSM of its cluster.
 func (s situation) last(h *Hsm) bool { return len(s.cluster.Hsms) == 1 && s.cluster.Hsms[0].ID == h.ID }
 
-// removal of an HSM. What the last HSM of an initialised cluster holds is kept, for it is all there is of the
-// cluster's users and keys.
+// removal of an HSM. The last one of an activated cluster stays until what it holds is in a backup, for that is then
+// all there is of the cluster's users and keys.
 func (s situation) removal(h *Hsm) []step {
-	if h.Member && h.InStep && s.cluster.initialized() && !s.health[h.ID].Lost {
-		return []step{{action: actKeep, hsm: h.ID}}
+	if h.Member && !s.backedUp() {
+		return s.running(h)
 	}
 	return []step{{action: actRemove, hsm: h.ID}}
 }
@@ -118,10 +121,27 @@ func (s situation) making(h *Hsm) []step {
 	if s.cluster.State == types.ClusterStateUninitialized && s.last(h) && h.Node == "" {
 		return []step{{action: actMake, hsm: h.ID, create: hsmproto.CreateFirst}}
 	}
+	if s.restores(h) {
+		return []step{{action: actRestore, hsm: h.ID}}
+	}
 	if !s.settled() || (h.State == types.HsmStateDegraded && !s.folder[h.ID]) {
 		return nil
 	}
 	return []step{{action: actMake, hsm: h.ID, create: hsmproto.CreateJoin}}
+}
+
+// restores reports whether h is the one that starts an activated cluster without members again, from a backup: the
+// first of those that are being created.
+func (s situation) restores(h *Hsm) bool {
+	if !s.cluster.Serving() || s.cluster.hasMember() {
+		return false
+	}
+	for i := range s.cluster.Hsms {
+		if o := &s.cluster.Hsms[i]; o.State == types.HsmStateCreateInProgress {
+			return o.ID == h.ID
+		}
+	}
+	return false
 }
 
 func (s situation) running(h *Hsm) []step {
@@ -181,7 +201,7 @@ func (s situation) excludeOne(next *Cluster) string {
 				_ = h.enter(types.HsmStateDegraded, fencedMessage(s.health[h.ID])) // the table has this transition
 			}
 			return "HSM " + h.ID + " does not answer and is fenced"
-		case h.State == types.HsmStateDeleteInProgress && s.mayLeave(h):
+		case h.State == types.HsmStateDeleteInProgress && s.backedUp() && s.mayLeave(h):
 			s.exclude(next, h)
 			return "HSM " + h.ID + " leaves"
 		}
@@ -351,6 +371,7 @@ func (s situation) noticeActivation(next *Cluster) string {
 		return ""
 	}
 	_ = next.enter(types.ClusterStateActive, "") // the table has this transition
+	next.BackupDue = true
 	return "the cluster is activated"
 }
 

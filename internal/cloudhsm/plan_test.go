@@ -17,13 +17,13 @@ var origin = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // member is an HSM in step, ACTIVE.
 func member(id string) Hsm {
-	return Hsm{ID: id, State: types.HsmStateActive, Incarnation: Incarnation{Node: id + ".n", SealedAs: id}, Member: true, InStep: true}
+	return Hsm{ID: id, State: types.HsmStateActive, Incarnation: Incarnation{Node: id + ".n"}, Member: true, InStep: true}
 }
 
 // at is a situation in which all HSMs are well and have been told.
 func at(state types.ClusterState, hsms ...Hsm) *situation {
 	s := &situation{
-		cluster: &Cluster{ID: "cluster-aaaaaaaaaaa", State: state, Epoch: 7, Hsms: hsms, ClusterCertificate: "certificate"},
+		cluster: &Cluster{ID: "cluster-aaaaaaaaaaa", State: state, Epoch: 7, Hsms: hsms, ClusterCertificate: "certificate", LastBackup: origin},
 		health:  map[string]Health{}, folder: map[string]bool{}, busy: map[string]bool{},
 		now: origin.Add(time.Hour), started: origin, clock: origin,
 		timing: Timing{Fence: 3 * time.Second, Grace: 10 * time.Second},
@@ -63,7 +63,8 @@ func lost(h *Health) { h.Live, h.Lost = false, true }
 func planText(steps []step) string {
 	names := map[action]string{
 		actFound: "found", actDissolve: "dissolve", actForget: "forget", actInitialize: "initialize", actMake: "make",
-		actRun: "run", actTell: "tell", actTakeOver: "take over", actCertify: "certify", actRemove: "remove", actKeep: "keep",
+		actRun: "run", actTell: "tell", actTakeOver: "take over", actCertify: "certify", actRemove: "remove",
+		actRestore: "restore", actBackup: "back up",
 	}
 	var parts []string
 	for _, st := range steps {
@@ -99,7 +100,7 @@ const (
 
 func leaving(h Hsm) Hsm { h.State = types.HsmStateDeleteInProgress; return h }
 func fresh(id string) Hsm {
-	return Hsm{ID: id, State: types.HsmStateCreateInProgress, Incarnation: Incarnation{SealedAs: id}}
+	return Hsm{ID: id, State: types.HsmStateCreateInProgress, Incarnation: Incarnation{}}
 }
 func fenced(h Hsm) Hsm {
 	h.State, h.Member, h.InStep = types.HsmStateDegraded, false, false
@@ -119,8 +120,6 @@ func TestPlan(t *testing.T) {
 	early.started = early.now.Add(-9 * time.Second)
 	expired := at(types.ClusterStateDeleted)
 	expired.clock = origin.Add(time.Second)
-	kept := at(types.ClusterStateDeleted)
-	kept.clock, kept.cluster.Kept = origin.Add(time.Second), &Incarnation{Node: "a.n"}
 	retrying := at(updating, a, fresh("b"))
 	retrying.busy["b"] = true
 
@@ -131,7 +130,6 @@ func TestPlan(t *testing.T) {
 		"a new cluster is founded":                 {at(types.ClusterStateCreateInProgress), "found"},
 		"a deleted one dissolved":                  {at(types.ClusterStateDeleteInProgress), "dissolve"},
 		"then forgotten":                           {expired, "forget"},
-		"unless its last HSM is kept":              {kept, ""},
 		"nothing to do":                            {at(serves, a, b), ""},
 		"the first HSM is made":                    {at(uninitialized, fresh("a")), "make a first"},
 		"and certified when it has joined":         {first, "certify a"},
@@ -163,9 +161,8 @@ func TestPlan(t *testing.T) {
 		"not when its storage is gone":             {at(serves, a, fenced(b)).gone("b"), "record ACTIVE 7 a:ACTIVE+ b:DEGRADED-"},
 		"a DEGRADED member that is back is ACTIVE": {at(degraded, sick(a)), "record ACTIVE 7 a:ACTIVE+"},
 
-		"the last HSM is kept":                   {at(updating, leaving(a)), "keep a"},
-		"even when it is down":                   {at(updating, leaving(a)).with("a", dead(time.Minute)), "keep a"},
-		"not when there is nothing":              {at(updating, leaving(a)).with("a", lost), "remove a"},
+		"the last HSM goes":                      {at(updating, leaving(a)), "remove a"},
+		"even when its storage is gone":          {at(updating, leaving(a)).with("a", lost), "remove a"},
 		"not before the cluster was initialised": {at(uninitialized, leaving(a)), "remove a"},
 		"one of two leaves":                      {at(updating, leaving(a), b), "record UPDATE_IN_PROGRESS 8 >b.n a:DELETE_IN_PROGRESS- b:ACTIVE+"},
 		"one of three leaves":                    {at(updating, leaving(a), b, c), "record UPDATE_IN_PROGRESS 8 a:DELETE_IN_PROGRESS- b:ACTIVE+ c:ACTIVE+"},

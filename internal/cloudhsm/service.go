@@ -54,6 +54,7 @@ type Service struct {
 	hsm1      bool
 	now       func() time.Time
 	log       *slog.Logger
+	archive   chan struct{} // capacity 1: look at the backups now
 
 	// allocation is held, shared, from the allocation of a network interface until its HSM is recorded.
 	allocation sync.RWMutex
@@ -76,7 +77,7 @@ func New(c Config) *Service {
 			Tick:  or(c.Timing.Tick, 250*time.Millisecond),
 		},
 		hsm1: c.Hsm1, now: c.Now, log: c.Log,
-		keepers: make(map[string]*keeper),
+		archive: make(chan struct{}, 1), keepers: make(map[string]*keeper),
 	}
 }
 
@@ -88,19 +89,25 @@ func or[T comparable](value, fallback T) T {
 	return value
 }
 
-// API lists the operations. Those of backups, resource policies and ModifyCluster are not served yet.
+// API lists the operations. Those of resource policies are not served yet.
 func (s *Service) API() operation.Service {
 	return operation.Service{
 		SigningName: "cloudhsm",
 		Target:      "BaldrApiService",
 		EventSource: "cloudhsm.amazonaws.com",
 		Rows: []operation.Row{
-			operation.Write("CreateCluster", s.createCluster, "HsmType", "SubnetIds", "SourceBackupId", "Mode", "NetworkType"),
+			operation.Write("CreateCluster", s.createCluster, "HsmType", "SubnetIds", "SourceBackupId", "Mode", "NetworkType", "BackupRetentionPolicy"),
 			operation.Read("DescribeClusters", s.describeClusters, "Filters", "MaxResults"),
 			operation.Write("CreateHsm", s.createHsm, "ClusterId", "AvailabilityZone", "IpAddress"),
 			operation.Write("InitializeCluster", s.initializeCluster, "ClusterId"),
 			operation.Write("DeleteHsm", s.deleteHsm, "ClusterId", "HsmId", "EniId", "EniIp"),
 			operation.Write("DeleteCluster", s.deleteCluster, "ClusterId"),
+			operation.Write("ModifyCluster", s.modifyCluster, "ClusterId", "HsmType", "BackupRetentionPolicy"),
+			operation.Read("DescribeBackups", s.describeBackups, "Filters", "MaxResults", "Shared", "SortAscending"),
+			operation.Write("DeleteBackup", s.deleteBackup, "BackupId"),
+			operation.Write("RestoreBackup", s.restoreBackup, "BackupId"),
+			operation.Write("ModifyBackupAttributes", s.modifyBackupAttributes, "BackupId", "NeverExpires"),
+			operation.Write("CopyBackupToRegion", s.copyBackupToRegion, "BackupId", "DestinationRegion"),
 			operation.Write("TagResource", s.tagResource, "ResourceId"),
 			operation.Write("UntagResource", s.untagResource, "ResourceId", "TagKeyList"),
 			operation.Read("ListTags", s.listTags, "ResourceId", "MaxResults"),

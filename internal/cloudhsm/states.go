@@ -11,16 +11,19 @@ import (
 // transitions of a cluster: from each state, the states it may enter next (API reference, ClusterState, and the user
 // guide's page on cluster states).
 var transitions = map[types.ClusterState][]types.ClusterState{
-	types.ClusterStateCreateInProgress: {types.ClusterStateUninitialized},
+	// A cluster created from a backup was initialised and activated before.
+	types.ClusterStateCreateInProgress: {types.ClusterStateUninitialized, types.ClusterStateActive},
 	types.ClusterStateUninitialized:    {types.ClusterStateInitializeInProgress, types.ClusterStateDeleteInProgress},
 	// An HSM that is lost while it is being initialised leaves nothing behind.
 	types.ClusterStateInitializeInProgress: {types.ClusterStateInitialized, types.ClusterStateUninitialized},
-	types.ClusterStateInitialized:          {types.ClusterStateActive, types.ClusterStateUpdateInProgress, types.ClusterStateDegraded, types.ClusterStateDeleteInProgress},
-	types.ClusterStateActive:               {types.ClusterStateUpdateInProgress, types.ClusterStateDegraded, types.ClusterStateDeleteInProgress},
-	types.ClusterStateUpdateInProgress:     {types.ClusterStateActive, types.ClusterStateDegraded},
-	types.ClusterStateDegraded:             {types.ClusterStateActive, types.ClusterStateUpdateInProgress, types.ClusterStateDeleteInProgress},
-	types.ClusterStateDeleteInProgress:     {types.ClusterStateDeleted},
-	types.ClusterStateDeleted:              {},
+	// Nor does the last HSM of a cluster that nobody activated.
+	types.ClusterStateInitialized: {types.ClusterStateActive, types.ClusterStateUpdateInProgress, types.ClusterStateDegraded,
+		types.ClusterStateUninitialized, types.ClusterStateDeleteInProgress},
+	types.ClusterStateActive:           {types.ClusterStateUpdateInProgress, types.ClusterStateDegraded, types.ClusterStateDeleteInProgress},
+	types.ClusterStateUpdateInProgress: {types.ClusterStateActive, types.ClusterStateDegraded},
+	types.ClusterStateDegraded:         {types.ClusterStateActive, types.ClusterStateUpdateInProgress, types.ClusterStateDeleteInProgress},
+	types.ClusterStateDeleteInProgress: {types.ClusterStateDeleted},
+	types.ClusterStateDeleted:          {},
 }
 
 // hsmTransitions of an HSM. A DELETED HSM is no longer in its cluster's list.

@@ -22,17 +22,21 @@ func (k *keeper) take(ctx context.Context, c *Cluster, st step) error {
 	case actInitialize:
 		return k.initialize(ctx, c, st.hsm)
 	case actMake:
-		return k.makeHsm(ctx, c, c.hsm(st.hsm), st.create)
+		return k.makeHsm(ctx, c, c.hsm(st.hsm), st.create, "")
+	case actRestore:
+		return k.restoreHsm(ctx, c, c.hsm(st.hsm))
 	case actRun:
-		return k.runHsm(ctx, c, c.hsm(st.hsm))
+		h := c.hsm(st.hsm)
+		k.fleet.Run(machine(c, h, h.Node))
+		return nil
 	case actTell, actTakeOver:
 		return k.tell(ctx, c, st)
 	case actCertify:
 		return k.certify(ctx, st.hsm)
+	case actBackup:
+		return k.backUp(ctx, st.hsm)
 	case actRemove:
-		return k.remove(ctx, c.hsm(st.hsm), false)
-	case actKeep:
-		return k.remove(ctx, c.hsm(st.hsm), true)
+		return k.remove(ctx, c.hsm(st.hsm))
 	default:
 		return fmt.Errorf("cloudhsm: unknown step %d", st.action)
 	}
@@ -54,14 +58,19 @@ func (k *keeper) found(ctx context.Context, c *Cluster) error {
 	if err != nil {
 		return fmt.Errorf("making the security group: %w", err)
 	}
-	return k.amend(ctx, func(c *Cluster) error { return c.enter(types.ClusterStateUninitialized, "") })
+	return k.amend(ctx, func(_ Tx, c *Cluster) error {
+		if c.SourceBackupID != "" { // initialised and activated when the backup was made
+			return c.enter(types.ClusterStateActive, "")
+		}
+		return c.enter(types.ClusterStateUninitialized, "")
+	})
 }
 
 func (k *keeper) dissolve(ctx context.Context, c *Cluster) error {
 	if err := k.network.DeleteGroup(ctx, c.Scope, c.SecurityGroup); err != nil {
 		return fmt.Errorf("deleting the security group: %w", err)
 	}
-	return k.amend(ctx, func(c *Cluster) error {
+	return k.amend(ctx, func(_ Tx, c *Cluster) error {
 		c.Expires = k.now().Add(keepDeleted)
 		return c.enter(types.ClusterStateDeleted, "")
 	})
@@ -75,7 +84,7 @@ func (k *keeper) initialize(ctx context.Context, c *Cluster, hsmID string) error
 			return fmt.Errorf("initialising: %w", err)
 		}
 	}
-	return k.amend(ctx, func(c *Cluster) error {
+	return k.amend(ctx, func(_ Tx, c *Cluster) error {
 		c.forgetIdentity()
 		return c.enter(types.ClusterStateInitialized, "")
 	})
@@ -87,19 +96,19 @@ func (c *Cluster) forgetIdentity() {
 }
 
 // makeHsm makes an HSM and records it as a member. Should the record fail, what was made is wiped by the next attempt.
-func (k *keeper) makeHsm(ctx context.Context, c *Cluster, h *Hsm, create hsmproto.Create) error {
-	made := Incarnation{Node: newNode(h.ID), SealedAs: h.ID}
-	hardware, err := k.fleet.Make(ctx, machine(c, h, made), create)
+func (k *keeper) makeHsm(ctx context.Context, c *Cluster, h *Hsm, create hsmproto.Create, backup string) error {
+	m := machine(c, h, newNode(h.ID))
+	m.Backup = backup
+	hardware, err := k.fleet.Make(ctx, m, create)
 	if err != nil {
 		return fmt.Errorf("making the HSM: %w", err)
 	}
-	made.Hardware = hardware.Provider
-	return k.amend(ctx, func(c *Cluster) error {
+	return k.amend(ctx, func(_ Tx, c *Cluster) error {
 		h := c.hsm(h.ID)
-		if h == nil || h.State == types.HsmStateDeleteInProgress {
-			return nil // its deletion removes what was made
+		if h == nil || h.State == types.HsmStateDeleteInProgress || create != hsmproto.CreateJoin && c.hasMember() {
+			return nil // its deletion, or the next attempt, removes what was made
 		}
-		h.Incarnation, h.Member = made, true
+		h.Incarnation, h.Member = Incarnation{Node: m.Node, Hardware: hardware.Provider}, true
 		c.Epoch++
 		if create == hsmproto.CreateFirst {
 			c.ProviderHardware, c.ManufacturerHardware = PEM(hardware.Provider), PEM(hardware.Manufacturer)
@@ -108,22 +117,12 @@ func (k *keeper) makeHsm(ctx context.Context, c *Cluster, h *Hsm, create hsmprot
 	})
 }
 
-func machine(c *Cluster, h *Hsm, i Incarnation) Machine {
-	return Machine{
-		HsmID: h.ID, ClusterID: c.ID, Node: i.Node, Address: h.EniIP,
-		HsmType: c.HsmType, Mode: string(c.Mode), SealedAs: i.SealedAs,
-	}
+func (c *Cluster) hasMember() bool {
+	return slices.ContainsFunc(c.Hsms, func(h Hsm) bool { return h.Member })
 }
 
-// runHsm supervises a member. One that carries on from another HSM's folder gets it first.
-func (k *keeper) runHsm(ctx context.Context, c *Cluster, h *Hsm) error {
-	if h.SealedAs != h.ID {
-		if err := k.fleet.TakeKept(ctx, c.ID, h.ID); err != nil {
-			return fmt.Errorf("taking over the kept HSM: %w", err)
-		}
-	}
-	k.fleet.Run(machine(c, h, h.Incarnation))
-	return nil
+func machine(c *Cluster, h *Hsm, node string) Machine {
+	return Machine{HsmID: h.ID, ClusterID: c.ID, Node: node, Address: h.EniIP, HsmType: c.HsmType, Mode: string(c.Mode)}
 }
 
 // tell makes sure that HSMs outside the membership are dead, then tells a member of it. In this order no write can
@@ -153,7 +152,7 @@ func (k *keeper) certify(ctx context.Context, hsmID string) error {
 	if err != nil {
 		return fmt.Errorf("reading the HSM's certificates: %w", err)
 	}
-	return k.amend(ctx, func(c *Cluster) error {
+	return k.amend(ctx, func(_ Tx, c *Cluster) error {
 		h := c.hsm(hsmID)
 		if h == nil || h.State == types.HsmStateDeleteInProgress {
 			return nil
@@ -164,27 +163,22 @@ func (k *keeper) certify(ctx context.Context, hsmID string) error {
 	})
 }
 
-// remove ends an HSM and, when keep is set, puts its folder aside for the cluster's next one.
-func (k *keeper) remove(ctx context.Context, h *Hsm, keep bool) error {
-	var err error
-	if keep {
-		err = k.fleet.Keep(ctx, h.ID, k.id)
-	} else {
-		err = k.fleet.Discard(ctx, h.ID)
-	}
-	if err != nil {
+// remove ends an HSM. A cluster that is not activated and has no HSM left begins anew.
+func (k *keeper) remove(ctx context.Context, h *Hsm) error {
+	if err := k.fleet.Discard(ctx, h.ID); err != nil {
 		return fmt.Errorf("ending the HSM: %w", err)
 	}
 	if err := k.network.ReleaseInterface(ctx, k.scope, h.EniID); err != nil {
 		return fmt.Errorf("releasing its network interface: %w", err)
 	}
-	return k.amend(ctx, func(c *Cluster) error {
-		if keep {
-			c.Kept = &h.Incarnation
-		}
+	return k.amend(ctx, func(tx Tx, c *Cluster) error {
 		c.Hsms = slices.DeleteFunc(c.Hsms, func(o Hsm) bool { return o.ID == h.ID })
-		if len(c.Hsms) > 0 || c.initialized() {
+		if len(c.Hsms) > 0 {
 			return nil
+		}
+		c.TakeOver = ""
+		if c.Serving() {
+			return c.giveUpBackup(tx)
 		}
 		c.forgetIdentity()
 		c.ClusterCertificate, c.TrustAnchor = "", ""

@@ -36,26 +36,41 @@ func mergeTags(existing, added []types.Tag) ([]types.Tag, error) {
 	return merged, nil
 }
 
-// resource finds the cluster named by a ResourceId. Backups, the other kind of resource with tags, cannot exist yet.
-func resource(read func(arn.Scope, string) (*Cluster, error), scope arn.Scope, id string) (*Cluster, error) {
+// tagged is a resource that has tags: a cluster or a backup.
+type tagged struct {
+	kind, name string // CloudTrail's type, and the ARN
+	tags       *[]types.Tag
+	update     func(Tx) error
+}
+
+// resource finds the cluster or backup named by a ResourceId.
+func resource(clusters func(arn.Scope, string) (*Cluster, error), backups func(arn.Scope, string) (*Backup, error), scope arn.Scope, id string) (*tagged, error) {
 	if strings.HasPrefix(id, "backup-") {
-		return nil, fault.New(codeNotFound, "Backup %s was not found.", id)
+		b, err := existing(backups, scope, id)
+		if err != nil {
+			return nil, err
+		}
+		return &tagged{backupResource, b.ARN(), &b.Tags, func(tx Tx) error { return tx.UpdateBackup(b) }}, nil
 	}
-	return current(read, scope, id)
+	c, err := current(clusters, scope, id)
+	if err != nil {
+		return nil, err
+	}
+	return &tagged{clusterResource, c.ARN(), &c.Tags, func(tx Tx) error { return tx.Update(c) }}, nil
 }
 
 // retag changes a resource's tags with fn.
 func (s *Service) retag(ctx context.Context, call *operation.Call, id string, fn func([]types.Tag) ([]types.Tag, error)) error {
 	return s.store.Change(ctx, call.Event, func(tx Tx) error {
-		c, err := resource(tx.Cluster, call.Scope, id)
+		r, err := resource(tx.Cluster, tx.Backup, call.Scope, id)
 		if err != nil {
 			return err
 		}
-		about(call, c)
-		if c.Tags, err = fn(c.Tags); err != nil {
+		call.About(r.kind, r.name)
+		if *r.tags, err = fn(*r.tags); err != nil {
 			return err
 		}
-		return tx.Update(c)
+		return r.update(tx)
 	})
 }
 
@@ -86,16 +101,18 @@ func (s *Service) untagResource(ctx context.Context, call *operation.Call, in *a
 }
 
 func (s *Service) listTags(ctx context.Context, call *operation.Call, in *api.ListTagsInput) (*api.ListTagsOutput, error) {
-	read := func(scope arn.Scope, id string) (*Cluster, error) { return s.store.Cluster(ctx, scope, id) }
-	c, err := resource(read, call.Scope, aws.ToString(in.ResourceId))
+	clusters := func(scope arn.Scope, id string) (*Cluster, error) { return s.store.Cluster(ctx, scope, id) }
+	backups := func(scope arn.Scope, id string) (*Backup, error) { return s.store.Backup(ctx, scope, id) }
+	id := aws.ToString(in.ResourceId)
+	r, err := resource(clusters, backups, call.Scope, id)
 	if err != nil {
 		return nil, err
 	}
-	about(call, c)
+	call.About(r.kind, r.name)
 	page, token, err := paginate(s.authority, pageOf{
-		operation: "ListTags", scope: call.Scope, about: c.ID, size: 100,
+		operation: "ListTags", scope: call.Scope, about: id, size: 100,
 		max: in.MaxResults, token: aws.ToString(in.NextToken),
-	}, c.Tags, func(t types.Tag) string { return aws.ToString(t.Key) })
+	}, *r.tags, func(t types.Tag) string { return aws.ToString(t.Key) })
 	if err != nil {
 		return nil, err
 	}

@@ -207,8 +207,8 @@ func TestRestartWithoutOneOfTwo(t *testing.T) {
 	w.hasUser(cluster, "alice")
 }
 
-// The last HSM's users and keys are kept, and the next HSM has them (statements 21 and 22).
-func TestLastHSMIsKept(t *testing.T) {
+// The last HSM is backed up before it goes, and the next HSM has its users and keys (statements 21 and 22).
+func TestLastHSMIsRestored(t *testing.T) {
 	w := newWorld(t)
 	cluster, hsms := w.activeCluster("a", "b")
 	w.createUser(w.asAdmin(cluster), "alice")

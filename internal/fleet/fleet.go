@@ -3,7 +3,8 @@
 // nothing: who exists and who belongs to a cluster is told by package cloudhsm.
 //
 // An HSM's folder is DIR/hsms/<hsm id>; what it holds is sealed by the HSM itself. A folder that has gone is never made
-// again for an HSM that had one. DIR/kept/<cluster id> is the folder of a cluster's last HSM after its removal.
+// again for an HSM that had one. DIR/backups holds backups, sealed by HSMs; DIR/manufacturer is the HSMs' own, and
+// nothing here opens it.
 //
 // HSM processes end when their standard input does, so none outlives this process for long.
 package fleet
@@ -31,9 +32,9 @@ type Config struct {
 	Executable []string
 	// Authority certifies hardware keys and the control plane.
 	Authority *cloudhsm.Authority
-	// PlatformSecret gives the 32 bytes that are this machine's share of the key sealing an HSM's folder. The fleet
-	// wipes them.
-	PlatformSecret func(sealedAs string) ([]byte, error)
+	// PlatformSecret gives the 32 bytes that are this machine's share of the key sealing an HSM's folder, and, for
+	// "backups", the installation's share of the key sealing backups. The fleet wipes them.
+	PlatformSecret func(name string) ([]byte, error)
 	Log            *slog.Logger
 }
 
@@ -74,7 +75,7 @@ func New(c Config) (*Fleet, error) {
 	if f.controlPlane, err = c.Authority.ControlPlane(); err != nil {
 		return nil, err
 	}
-	for _, dir := range []string{f.folder(""), f.kept("")} {
+	for _, dir := range []string{f.folder(""), filepath.Dir(f.backupPath(""))} {
 		if err := durable.Mkdir(dir); err != nil {
 			return nil, err
 		}
@@ -84,8 +85,6 @@ func New(c Config) (*Fleet, error) {
 }
 
 func (f *Fleet) folder(hsmID string) string { return filepath.Join(f.config.Dir, "hsms", hsmID) }
-
-func (f *Fleet) kept(clusterID string) string { return filepath.Join(f.config.Dir, "kept", clusterID) }
 
 // Close ends all HSMs in good order, those that do not end in time by force.
 func (f *Fleet) Close() error {
@@ -168,8 +167,13 @@ func (f *Fleet) Make(ctx context.Context, m cloudhsm.Machine, create hsmproto.Cr
 	if err := wipe(f.folder(m.HsmID)); err != nil {
 		return cloudhsm.Hardware{}, fmt.Errorf("emptying the folder of %s: %w", m.HsmID, err)
 	}
+	from := origin{create: create}
+	if create == hsmproto.CreateRestore {
+		from.backup = f.backupPath(m.Backup)
+	}
+	m.Backup = "" // it is the same HSM however it began
 	u := newUnit(f, m)
-	p, hardware, err := u.start(ctx, create)
+	p, hardware, err := u.start(ctx, from)
 	if err != nil {
 		return cloudhsm.Hardware{}, err
 	}

@@ -50,34 +50,3 @@ func remove(dir string) error {
 	}
 	return durable.SyncDir(filepath.Dir(dir))
 }
-
-// Keep implements cloudhsm.Fleet. An HSM without a folder leaves what is kept alone: it was put aside before a crash,
-// or never taken.
-func (f *Fleet) Keep(_ context.Context, hsmID, clusterID string) error {
-	defer f.order(hsmID)()
-	f.dismiss(f.unit(hsmID), true)
-	if !f.HasFolder(hsmID) {
-		return nil
-	}
-	if err := remove(f.kept(clusterID)); err != nil {
-		return err
-	}
-	return move(f.folder(hsmID), f.kept(clusterID))
-}
-
-// TakeKept implements cloudhsm.Fleet.
-func (f *Fleet) TakeKept(_ context.Context, clusterID, hsmID string) error {
-	defer f.order(hsmID)()
-	if f.HasFolder(hsmID) || !isThere(f.kept(clusterID)) {
-		return nil
-	}
-	return move(f.kept(clusterID), f.folder(hsmID))
-}
-
-// move renames a folder and makes both names durable.
-func move(from, to string) error {
-	if err := os.Rename(from, to); err != nil {
-		return fmt.Errorf("moving a folder: %w", err)
-	}
-	return errors.Join(durable.SyncDir(filepath.Dir(to)), durable.SyncDir(filepath.Dir(from)))
-}

@@ -50,40 +50,12 @@ func TestLogIsBounded(t *testing.T) {
 	}
 }
 
-// Keeping and taking a kept folder can be repeated after a crash between any two steps.
-func TestKeptFolders(t *testing.T) {
-	w := newWorld(t)
-	f, ctx := w.fleet, t.Context()
-	marker := filepath.Join(f.folder("hsm-a"), "marker")
-	w.must(os.Mkdir(f.folder("hsm-a"), 0o700))
-	w.must(os.WriteFile(marker, nil, 0o600))
-	for range 2 {
-		w.must(f.Keep(ctx, "hsm-a", "cluster-x"))
-	}
-	if f.HasFolder("hsm-a") {
-		t.Error("the folder is still the HSM's")
-	}
-	for range 2 {
-		w.must(f.TakeKept(ctx, "cluster-x", "hsm-b"))
-	}
-	if !isThere(filepath.Join(f.folder("hsm-b"), "marker")) || isThere(f.kept("cluster-x")) {
-		t.Error("the new HSM has not got the folder")
-	}
-	w.must(f.Keep(ctx, "hsm-never-started", "cluster-x"))
-	for range 2 {
-		w.must(f.Discard(ctx, "hsm-b"))
-	}
-	if f.HasFolder("hsm-b") {
-		t.Error("a discarded HSM has a folder")
-	}
-}
-
 // An incarnation that was halted is not run again by an order that comes late.
 func TestHaltedStaysHalted(t *testing.T) {
 	w := newWorld(t)
 	m := cloudhsm.Machine{
 		HsmID: "hsm-aaaaaaaaaaa", ClusterID: "cluster-aaaaaaaaaaa", Node: "node-1", Address: w.block.Addr().Next().Next().String(),
-		HsmType: "hsm2m.medium", Mode: "FIPS", SealedAs: "hsm-aaaaaaaaaaa",
+		HsmType: "hsm2m.medium", Mode: "FIPS",
 	}
 	hardware, err := w.fleet.Make(t.Context(), m, hsmproto.CreateFirst)
 	if err != nil || len(hardware.Provider) == 0 || len(hardware.Manufacturer) == 0 {

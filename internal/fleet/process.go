@@ -37,15 +37,21 @@ type process struct {
 	status error                   // how it ended; set before exited is closed
 }
 
+// origin is what a new HSM starts as; the zero value stands for one that has its folder.
+type origin struct {
+	create hsmproto.Create
+	backup string // file to restore from
+}
+
 // start starts the HSM's process and goes through the boot dialogue. The process is dead when there is an error.
-func (u *unit) start(ctx context.Context, create hsmproto.Create) (*process, cloudhsm.Hardware, error) {
+func (u *unit) start(ctx context.Context, o origin) (*process, cloudhsm.Hardware, error) {
 	p, err := u.spawn()
 	if err != nil {
 		return nil, cloudhsm.Hardware{}, fmt.Errorf("starting HSM %s: %w", u.machine.HsmID, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, bootTime)
 	defer cancel()
-	hardware, err := u.boot(ctx, p, create)
+	hardware, err := u.boot(ctx, p, o)
 	if err != nil {
 		p.kill()
 		return nil, cloudhsm.Hardware{}, fmt.Errorf("starting HSM %s: %w", u.machine.HsmID, err)
@@ -128,8 +134,8 @@ func (p *process) stop() {
 }
 
 // boot goes through the dialogue of hsmproto/boot.go.
-func (u *unit) boot(ctx context.Context, p *process, create hsmproto.Create) (hardware cloudhsm.Hardware, err error) {
-	if err := u.introduce(p, create); err != nil {
+func (u *unit) boot(ctx context.Context, p *process, o origin) (hardware cloudhsm.Hardware, err error) {
+	if err := u.introduce(p, o); err != nil {
 		return hardware, err
 	}
 	for {
@@ -143,6 +149,8 @@ func (u *unit) boot(ctx context.Context, p *process, create hsmproto.Create) (ha
 		switch {
 		case !open:
 			return hardware, errors.New("it ended without a word")
+		case hello.BadBackup:
+			return hardware, &cloudhsm.BadBackup{Reason: hello.Error}
 		case hello.Error != "":
 			return hardware, errors.New(hello.Error)
 		case hello.Ready:
@@ -160,18 +168,23 @@ func (u *unit) boot(ctx context.Context, p *process, create hsmproto.Create) (ha
 }
 
 // introduce tells the process who it is.
-func (u *unit) introduce(p *process, create hsmproto.Create) error {
+func (u *unit) introduce(p *process, o origin) error {
 	m, f := u.machine, u.fleet
-	platform, err := f.config.PlatformSecret(m.SealedAs)
+	platform, err := f.config.PlatformSecret(m.HsmID)
 	if err != nil {
 		return fmt.Errorf("deriving its platform secret: %w", err)
 	}
 	defer clear(platform)
+	share, err := f.config.PlatformSecret(backupsShare)
+	if err != nil {
+		return fmt.Errorf("deriving the share of backups: %w", err)
+	}
+	defer clear(share)
 	return p.say(hsmproto.BootConfig{
 		HsmID: m.HsmID, ClusterID: m.ClusterID, Node: m.Node, Address: m.Address, Dir: f.folder(m.HsmID),
 		HsmType: m.HsmType, Mode: m.Mode, PlatformSecret: platform,
 		ProviderRoot: f.config.Authority.ProviderRoot(), ManufacturerRoot: f.config.Authority.ManufacturerRoot(),
-		Create: create,
+		ProviderShare: share, Area: f.area(), Create: o.create, Backup: o.backup,
 	})
 }
 

@@ -96,7 +96,7 @@ func (u *unit) restart() (*process, error) {
 	if !u.fleet.HasFolder(u.machine.HsmID) {
 		return nil, errLost
 	}
-	p, _, err := u.start(u.ctx, "")
+	p, _, err := u.start(u.ctx, origin{})
 	return p, err
 }
 

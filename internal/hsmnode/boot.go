@@ -30,12 +30,8 @@ func openDevice(c *hsmproto.BootConfig, r roots, boot *dialogue) (*vault, error)
 		return nil, err
 	}
 	d := v.get()
-	if d.ClusterID != c.ClusterID || d.Node != c.Node {
+	if d.HsmID != c.HsmID || d.ClusterID != c.ClusterID || d.Node != c.Node {
 		return nil, errOtherDevice
-	}
-	if d.HsmID != c.HsmID {
-		// The cluster's last HSM was deleted and the folder kept: a new HSM carries on as the same node.
-		return v, v.update(func(d *device) error { d.HsmID = c.HsmID; return nil })
 	}
 	return v, nil
 }

@@ -47,10 +47,10 @@ func newCluster(id string) *cloudhsm.Cluster {
 		Tags:       []types.Tag{{Key: aws.String("k"), Value: aws.String("")}},
 		ClusterCSR: "csr", HsmCertificate: "hsm", ProviderHardware: "provider", ManufacturerHardware: "manufacturer",
 		ClusterCertificate: "cluster", TrustAnchor: "anchor", Epoch: 9, TakeOver: "node",
-		Kept: &cloudhsm.Incarnation{Node: "n", Hardware: []byte{0, 255}, SealedAs: "hsm-x"},
+		SourceBackupID: "backup-s", BackupDue: true, Backup: "backup-b", LastBackup: instant.Add(-time.Minute),
 		Hsms: []cloudhsm.Hsm{{
 			ID: "hsm-a", Zone: "us-east-1a", SubnetID: "subnet-1", EniID: "eni-1", EniIP: "10.0.0.4", State: types.HsmStateActive,
-			StateMessage: "m", Incarnation: cloudhsm.Incarnation{Node: "node", Hardware: []byte{1}, SealedAs: "hsm-a"},
+			StateMessage: "m", Incarnation: cloudhsm.Incarnation{Node: "node", Hardware: []byte{0, 255}},
 			Member: true, InStep: true,
 		}},
 	}
@@ -82,7 +82,7 @@ func clusterRoundTrip(t *testing.T, e ClusterEngine) {
 		}
 	}
 	check("inserted")
-	want.State, want.Hsms, want.Kept, want.Expires = types.ClusterStateDeleted, nil, nil, time.Time{}
+	want.State, want.Hsms, want.LastBackup, want.Expires = types.ClusterStateDeleted, nil, time.Time{}, time.Time{}
 	changeClusters(t, e.Store, func(tx cloudhsm.Tx) error {
 		if err := tx.Update(want); err != nil {
 			return err
