@@ -190,8 +190,12 @@ func TestBackupRequests(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	p := f.add(hsmproto.CreateFirst)
-	p.until("leader", joined)
-	refused(t, p.manage(hsmproto.OpBackup, hsmproto.BackupRequest{}, nil), hsmproto.CodeBadRequest)
+	var err error
+	p.until("sure of its state", func(hsmproto.StatusReply) bool { // until then it is UNAVAILABLE
+		err = p.manage(hsmproto.OpBackup, hsmproto.BackupRequest{}, nil)
+		return !errors.Is(err, &hsmproto.Error{Code: hsmproto.CodeUnavailable})
+	})
+	refused(t, err, hsmproto.CodeBadRequest)
 	refused(t, p.manage(hsmproto.OpBackup, hsmproto.BackupRequest{Offset: 7}, nil), hsmproto.CodeBadRequest)
 	refused(t, p.manage(hsmproto.OpBackup, hsmproto.BackupRequest{Offset: -1}, nil), hsmproto.CodeBadRequest)
 }
