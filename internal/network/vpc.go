@@ -124,6 +124,9 @@ func (s *Service) createVpc(ctx context.Context, call *operation.Call, in *creat
 	if vpc.Tags, err = tagsFor("vpc", in.TagSpecification); err != nil {
 		return nil, err
 	}
+	if err := apart(ctx, s.store, vpc); err != nil { // before claiming, to tell one's own addresses from others'
+		return nil, err
+	}
 	release, err := s.claimed(block)
 	if err != nil {
 		return nil, err
@@ -163,11 +166,11 @@ func (s *Service) found(ctx context.Context, tx Tx, vpc *VPC) error {
 
 // apart refuses a VPC of loopback addresses that overlaps another one of the installation: HSMs bind such addresses, and
 // the machine has each of them once. VPCs of other addresses may overlap, as on AWS.
-func apart(ctx context.Context, tx Tx, vpc *VPC) error {
+func apart(ctx context.Context, r Reader, vpc *VPC) error {
 	if !vpc.CIDR.Addr().IsLoopback() {
 		return nil
 	}
-	all, err := tx.AllVPCs(ctx)
+	all, err := r.AllVPCs(ctx)
 	if err != nil {
 		return err
 	}
