@@ -15,6 +15,7 @@ import (
 
 // TestCommandLine runs the scripts in testdata: what the commands say, and their exit status.
 func TestCommandLine(t *testing.T) {
+	t.Parallel()
 	binary := keywardtest.Binary(t)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -27,6 +28,7 @@ func TestCommandLine(t *testing.T) {
 
 // TestDemo plays the demo on an installation of its own, as the README's first command does.
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	demo := exec.CommandContext(ctx, keywardtest.Binary(t), "demo")
@@ -57,6 +59,7 @@ func TestDemo(t *testing.T) {
 
 // TestClock moves the clock of a rehearsal, and finds it moved after a restart.
 func TestClock(t *testing.T) {
+	t.Parallel()
 	i := keywardtest.Start(t, keywardtest.Options{Args: []string{"--empty", "--dev"}})
 	dir := t.TempDir()
 	if out := i.Shell(dir, "keyward clock advance 30d", ""); !strings.Contains(out, "720h0m0s ahead") {
@@ -75,6 +78,7 @@ func TestClock(t *testing.T) {
 
 // TestSelfSignedEndpoint uses the endpoint through TLS, with nothing but what DIR/env says.
 func TestSelfSignedEndpoint(t *testing.T) {
+	t.Parallel()
 	needAWS(t)
 	i := keywardtest.Start(t, keywardtest.Options{Args: []string{"--empty", "--tls-self-signed"}})
 	if !strings.HasPrefix(i.Endpoint, "https://") {

@@ -80,6 +80,7 @@ func needAWS(t *testing.T) {
 
 // TestGettingStarted types docs/getting-started.md into a shell, as it stands.
 func TestGettingStarted(t *testing.T) {
+	t.Parallel()
 	needAWS(t)
 	i := keywardtest.Start(t, keywardtest.Options{Args: []string{"--empty"}})
 	out := i.Shell(t.TempDir(), inShell(script(blocks(t, "../docs/getting-started.md", "getting-started"))), "")
@@ -92,6 +93,7 @@ func TestGettingStarted(t *testing.T) {
 
 // TestTour types the README's tour, then the seed procedures of troubleshooting.md on the same installation.
 func TestTour(t *testing.T) {
+	t.Parallel()
 	needAWS(t)
 	i := keywardtest.Start(t, keywardtest.Options{})
 	out := i.Shell(t.TempDir(), inShell(script(blocks(t, "../README.md", "tour"))), "")

@@ -104,6 +104,7 @@ func roundTrip(ctx context.Context, client *kms.Client, key string, plain []byte
 
 // TestOneHSMDiesUnderLoad kills HSMs one by one while eight clients work: nobody notices.
 func TestOneHSMDiesUnderLoad(t *testing.T) {
+	t.Parallel()
 	i := keywardtest.Start(t, keywardtest.Options{})
 	key := createStoreKey(t, i)
 	stop := load(t, i, key, 8)
@@ -142,6 +143,7 @@ func canCreate(t *testing.T, i *keywardtest.Installation) bool {
 // TestOneHSMIsGoneForGood loses an HSM with its disk: using keys, disconnecting and connecting go on with the other,
 // creating keys does not, until there is a replacement.
 func TestOneHSMIsGoneForGood(t *testing.T) {
+	t.Parallel()
 	i := keywardtest.Start(t, keywardtest.Options{})
 	key, store := createStoreKey(t, i), exampleStore(t, i).CustomKeyStoreId
 	stop := load(t, i, key, 8)
@@ -207,23 +209,34 @@ func TestOneHSMIsGoneForGood(t *testing.T) {
 type kept struct {
 	mu      sync.Mutex // guards what follows
 	keys    []string
-	aliases map[string]string // name → key
-	sealed  map[string][]byte // plaintext → ciphertext
-	users   []string          // crypto users of the HSMs
+	aliases []keptAlias
+	sealed  []keptCiphertext
+	users   []string // crypto users of the HSMs
 }
+
+type keptAlias struct{ name, key string }
+
+type keptCiphertext struct {
+	plaintext  string
+	ciphertext []byte
+}
+
+// marks is up to where everything was found.
+type marks struct{ keys, aliases, sealed int }
 
 // TestKillEverything kills every process at a random moment, again and again, while clients create keys, aliases and HSM
 // users and encrypt. What was answered must be there after each new start.
 func TestKillEverything(t *testing.T) {
+	t.Parallel()
 	rounds := 20
 	if testing.Short() {
 		rounds = 3
 	}
 	i := keywardtest.Start(t, keywardtest.Options{})
-	all := &kept{aliases: map[string]string{}, sealed: map[string][]byte{}}
+	all := &kept{}
 	all.keys = append(all.keys, createStoreKey(t, i))
 	store := exampleStore(t, i).CustomKeyStoreId
-	admin := newAdministrator(t, i)
+	admin, seen := newAdministrator(t, i), marks{}
 	for round := range rounds {
 		ctx, cancel := context.WithCancel(t.Context())
 		var writers sync.WaitGroup
@@ -238,7 +251,11 @@ func TestKillEverything(t *testing.T) {
 		cancel()
 		writers.Wait()
 		i.Up()
-		all.check(t, i)
+		// Everything at the end; in between what is new, so that a loss shows near its cause.
+		if round == rounds-1 {
+			seen = marks{}
+		}
+		seen = all.check(t, i, seen)
 		if t.Failed() {
 			t.Fatalf("lost in round %d", round)
 		}
@@ -263,11 +280,11 @@ func (k *kept) write(ctx context.Context, client *kms.Client, store *string, nam
 		k.remember(func() { k.keys = append(k.keys, key) })
 		alias := fmt.Sprintf("alias/%s-%d", name, n)
 		if _, err := client.CreateAlias(ctx, &kms.CreateAliasInput{AliasName: &alias, TargetKeyId: &key}); err == nil {
-			k.remember(func() { k.aliases[alias] = key })
+			k.remember(func() { k.aliases = append(k.aliases, keptAlias{alias, key}) })
 		}
 		sealed, err := client.Encrypt(ctx, &kms.EncryptInput{KeyId: &key, Plaintext: []byte(alias)})
 		if err == nil {
-			k.remember(func() { k.sealed[alias] = sealed.CiphertextBlob })
+			k.remember(func() { k.sealed = append(k.sealed, keptCiphertext{alias, sealed.CiphertextBlob}) })
 		}
 	}
 }
@@ -278,30 +295,31 @@ func (k *kept) remember(f func()) {
 	f()
 }
 
-// check looks for everything that was ever answered.
-func (k *kept) check(t *testing.T, i *keywardtest.Installation) {
+// check looks for everything that was answered since the marks, and returns new ones.
+func (k *kept) check(t *testing.T, i *keywardtest.Installation, since marks) marks {
 	t.Helper()
 	client := i.KMS()
-	for _, key := range k.keys {
+	for _, key := range k.keys[since.keys:] {
 		if _, err := client.DescribeKey(t.Context(), &kms.DescribeKeyInput{KeyId: &key}); err != nil {
 			t.Errorf("key %s: %v", key, err)
 		}
 	}
-	for alias, key := range k.aliases {
-		described, err := client.DescribeKey(t.Context(), &kms.DescribeKeyInput{KeyId: &alias})
-		if err != nil || aws.ToString(described.KeyMetadata.KeyId) != key {
-			t.Errorf("%s: %v, %v", alias, described, err)
+	for _, alias := range k.aliases[since.aliases:] {
+		described, err := client.DescribeKey(t.Context(), &kms.DescribeKeyInput{KeyId: &alias.name})
+		if err != nil || aws.ToString(described.KeyMetadata.KeyId) != alias.key {
+			t.Errorf("%s: %v, %v", alias.name, described, err)
 		}
 	}
-	for plain, sealed := range k.sealed {
-		opened, err := client.Decrypt(t.Context(), &kms.DecryptInput{CiphertextBlob: sealed})
-		if err != nil || string(opened.Plaintext) != plain {
-			t.Errorf("ciphertext of %q: %v", plain, err)
+	for _, sealed := range k.sealed[since.sealed:] {
+		opened, err := client.Decrypt(t.Context(), &kms.DecryptInput{CiphertextBlob: sealed.ciphertext})
+		if err != nil || string(opened.Plaintext) != sealed.plaintext {
+			t.Errorf("ciphertext of %q: %v", sealed.plaintext, err)
 		}
 	}
 	if s := exampleStore(t, i); s.ConnectionState != types.ConnectionStateTypeConnected {
 		t.Errorf("the store is %s %s", s.ConnectionState, s.ConnectionErrorCode)
 	}
+	return marks{len(k.keys), len(k.aliases), len(k.sealed)}
 }
 
 // administrator reaches the example cluster's HSMs as the operators' shell does.

@@ -62,6 +62,7 @@ func freeKmsuser(t *testing.T, i *keywardtest.Installation, o owner, password st
 // TestMaterialStaysInTheHSMs puts known material behind a KMS key, uses the key, and looks for the material in the
 // memory of the API process and in every file. That the search works shows in the HSMs, where the material must be.
 func TestMaterialStaysInTheHSMs(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Skip("reading another process's memory needs root: keyward's processes are not dumpable")
 	}
@@ -129,6 +130,7 @@ func call(t *testing.T, conn *hsmproto.Conn, op hsmproto.Op, in, out any) {
 
 // TestReleaseBuildsLackTheDoor knocks where a binary built as users build it has none.
 func TestReleaseBuildsLackTheDoor(t *testing.T) {
+	t.Parallel()
 	i := keywardtest.Start(t, keywardtest.Options{})
 	owner := owner{t, i, exampleStore(t, i).CustomKeyStoreId}
 	freeKmsuser(t, i, owner, "tempPassword1")

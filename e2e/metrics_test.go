@@ -15,6 +15,7 @@ import (
 
 // TestMetrics scrapes a running installation.
 func TestMetrics(t *testing.T) {
+	t.Parallel()
 	i := keywardtest.Start(t, keywardtest.Options{Args: []string{"--empty", "--dev"}})
 	for range 3 {
 		if _, err := i.KMS().ListKeys(t.Context(), &kms.ListKeysInput{}); err != nil {

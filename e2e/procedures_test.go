@@ -142,6 +142,7 @@ const (
 
 // TestLogInAsKmsuserAndReconnect is the guide's "How to log in as kmsuser" and its two ways to get it wrong.
 func TestLogInAsKmsuserAndReconnect(t *testing.T) {
+	t.Parallel()
 	i := keywardtest.Start(t, keywardtest.Options{})
 	o, owner := newOperator(t, i), owner{t, i, exampleStore(t, i).CustomKeyStoreId}
 	key := createStoreKey(t, i)
@@ -194,6 +195,7 @@ func keyARN(t *testing.T, i *keywardtest.Installation, key string) string {
 
 // TestWrongStoredPasswordLocksTheUser connects with a stale password until the user is locked, and repairs it.
 func TestWrongStoredPasswordLocksTheUser(t *testing.T) {
+	t.Parallel()
 	i := keywardtest.Start(t, keywardtest.Options{})
 	o, owner := newOperator(t, i), owner{t, i, exampleStore(t, i).CustomKeyStoreId}
 	key := createStoreKey(t, i)
@@ -228,6 +230,7 @@ func TestWrongStoredPasswordLocksTheUser(t *testing.T) {
 
 // TestDisconnected is what users of keys see while the store is disconnected.
 func TestDisconnected(t *testing.T) {
+	t.Parallel()
 	i := keywardtest.Start(t, keywardtest.Options{})
 	client, owner := i.KMS(), owner{t, i, exampleStore(t, i).CustomKeyStoreId}
 	enabled, disabled, pending := createStoreKey(t, i), createStoreKey(t, i), createStoreKey(t, i)

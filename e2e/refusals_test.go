@@ -37,6 +37,7 @@ type forged struct {
 
 // TestForgedRequests sends requests that must not have any effect.
 func TestForgedRequests(t *testing.T) {
+	t.Parallel()
 	i := keywardtest.Start(t, keywardtest.Options{Args: []string{"--empty"}})
 	same := func(s string) string { return s }
 	before := countKeys(t, i)
@@ -115,6 +116,7 @@ func (f forged) send(t *testing.T, i *keywardtest.Installation) (status int, cod
 
 // TestSpoiledCiphertexts flips every bit of a ciphertext of either kind of key.
 func TestSpoiledCiphertexts(t *testing.T) {
+	t.Parallel()
 	i := keywardtest.Start(t, keywardtest.Options{})
 	client := i.KMS()
 	ordinary, err := client.CreateKey(t.Context(), &kms.CreateKeyInput{})
@@ -158,6 +160,7 @@ func isInvalidCiphertext(err error) bool {
 
 // TestNothingLeaks uses known plaintexts and passwords, then looks for them in everything the installation wrote.
 func TestNothingLeaks(t *testing.T) {
+	t.Parallel()
 	i := keywardtest.Start(t, keywardtest.Options{})
 	client, owner, o := i.KMS(), owner{t, i, exampleStore(t, i).CustomKeyStoreId}, newOperator(t, i)
 	markers := map[string]string{
@@ -224,6 +227,7 @@ func TestNothingLeaks(t *testing.T) {
 
 // TestCoreDumpsAreOff looks at every process of an installation.
 func TestCoreDumpsAreOff(t *testing.T) {
+	t.Parallel()
 	i := keywardtest.Start(t, keywardtest.Options{})
 	pids := map[string]int{"up": i.PID()}
 	for _, h := range i.HSMs() {

@@ -30,6 +30,7 @@ type step struct {
 // TestRunbooks executes the rehearsals, page after page on one installation; each leaves it repaired. Pages that want
 // a store without keys get an installation of their own.
 func TestRunbooks(t *testing.T) {
+	t.Parallel()
 	needAWS(t)
 	var shared *keywardtest.Installation
 	dir := t.TempDir()
