@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -161,6 +162,15 @@ type plane struct {
 	fleet   *promptFleet
 	rows    map[string]operation.Row
 	subnets []string
+	ahead   atomic.Int64 // of real time, in nanoseconds
+}
+
+func (p *plane) now() time.Time { return time.Now().Add(time.Duration(p.ahead.Load())) }
+
+// pass lets time go by.
+func (p *plane) pass(d time.Duration) {
+	p.ahead.Add(int64(d))
+	p.service.Wake()
 }
 
 func newPlane(t *testing.T, quotas cloudhsm.Quotas) *plane {
@@ -179,7 +189,7 @@ func newPlane(t *testing.T, quotas cloudhsm.Quotas) *plane {
 	p.fleet = &promptFleet{authority: authority, changed: make(chan struct{}), health: map[string]cloudhsm.Health{}, backups: map[string]bool{}}
 	p.service = cloudhsm.New(cloudhsm.Config{
 		Store: p.db.CloudHSM(), Network: p.network, Fleet: p.fleet, Authority: authority, Quotas: quotas,
-		Timing: cloudhsm.Timing{Tick: 5 * time.Millisecond}, Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Timing: cloudhsm.Timing{Tick: 5 * time.Millisecond}, Now: p.now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	for _, row := range p.service.API().Rows {
 		p.rows[row.Name] = row
@@ -202,8 +212,12 @@ func (p *plane) must(err error) {
 }
 
 func (p *plane) call(name string, in any) (any, error) {
-	e := &audit.Event{ID: "event", Name: name, Time: time.Now()}
-	return p.rows[name].Invoke(context.Background(), &operation.Call{Scope: scope, Time: time.Now(), Event: e}, in)
+	return p.callIn(scope, name, in)
+}
+
+func (p *plane) callIn(where arn.Scope, name string, in any) (any, error) {
+	e := &audit.Event{ID: "event", Name: name, Time: p.now()}
+	return p.rows[name].Invoke(context.Background(), &operation.Call{Scope: where, Time: p.now(), Event: e}, in)
 }
 
 // ok makes a call that must succeed.

@@ -57,6 +57,7 @@ func (k *keeper) backUp(ctx context.Context, hsmID string) error {
 	if err != nil {
 		return fmt.Errorf("making backup %s: %w", id, err)
 	}
+	defer k.pokeArchivist() // the one before is no longer the newest, which the policy spares
 	return k.amend(ctx, func(tx Tx, c *Cluster) error {
 		if c.Backup != id {
 			return nil // given up meanwhile

@@ -120,6 +120,10 @@ func TestPlan(t *testing.T) {
 	early.started = early.now.Add(-9 * time.Second)
 	expired := at(types.ClusterStateDeleted)
 	expired.clock = origin.Add(time.Second)
+	daily := at(serves, a)
+	daily.clock = origin.Add(24 * time.Hour)
+	dailyDown := at(serves, a).with("a", dead(time.Second))
+	dailyDown.clock = origin.Add(24 * time.Hour)
 	retrying := at(updating, a, fresh("b"))
 	retrying.busy["b"] = true
 
@@ -170,7 +174,24 @@ func TestPlan(t *testing.T) {
 		"not before another has everything":      {at(updating, leaving(a), joining(b)).with("b", func(h *Health) { h.Status.Joined = false }), ""},
 		"nor while the other is down":            {at(updating, leaving(a), b).with("b", dead(time.Second)), "run b"},
 		"both are deleted: one goes first":       {at(updating, leaving(a), leaving(b)), "record UPDATE_IN_PROGRESS 8 >b.n a:DELETE_IN_PROGRESS- b:DELETE_IN_PROGRESS+"},
-		"an HSM that was never made is removed":  {at(updating, a, leaving(fresh("b"))), "remove b"},
+
+		"a day after the last there is a backup": {daily, "back up a"},
+		"not while nobody is there to make it":   {dailyDown, "run a"},
+		"not before the cluster is activated":    {at(initialized, a).with("a", func(h *Health) { h.Status.Activated = false }).due(), ""},
+		"one that is due is made at once":        {at(serves, a, b).due(), "back up a"},
+		"one that was begun goes on":             {at(serves, a).begun(), "back up a"},
+		"one at a time":                          {at(serves, a).begun().busyWith(backupLane), ""},
+		"it comes before an HSM leaves":          {at(updating, leaving(a), b).due(), "back up a"},
+		"from whoever is there":                  {at(updating, leaving(a), b).due().with("a", dead(time.Second)), "back up b; run a"},
+		"and before the last HSM is removed":     {at(updating, leaving(a)).begun().busyWith(backupLane), ""},
+		"which is run for it":                    {at(updating, leaving(a)).due().with("a", dead(time.Minute)), "run a"},
+		"unless there is nothing to back up":     {at(updating, leaving(a)).due().with("a", lost), "remove a"},
+		"a cluster without members is restored":  {at(updating, fresh("a"), fresh("b")), "restore a"},
+		"by the first that stays":                {at(updating, leaving(fresh("a")), fresh("b")), "remove a; restore b"},
+		"not by one that failed":                 {at(degraded, sick(fresh("a"))), ""},
+		"not beside a member":                    {at(updating, a, fresh("b")).with("a", lost), "record UPDATE_IN_PROGRESS 7 a:DEGRADED+ b:CREATE_IN_PROGRESS-"},
+
+		"an HSM that was never made is removed": {at(updating, a, leaving(fresh("b"))), "remove b"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := planText(plan(*test.s)); got != test.want {
@@ -182,6 +203,21 @@ func TestPlan(t *testing.T) {
 
 func sick(h Hsm) Hsm { h.State = types.HsmStateDegraded; return h }
 func left(h Hsm) Hsm { h = leaving(h); h.Member, h.InStep = false, false; return h }
+
+func (s *situation) due() *situation {
+	s.cluster.BackupDue = true
+	return s
+}
+
+func (s *situation) begun() *situation {
+	s.cluster.Backup = "backup-a"
+	return s
+}
+
+func (s *situation) busyWith(lane string) *situation {
+	s.busy[lane] = true
+	return s
+}
 
 // untold is the same situation with an HSM that knows an older membership only.
 func (s *situation) untold(id string) *situation {
@@ -286,5 +322,6 @@ func drawSituation(t *rapid.T) situation {
 			s.cluster.TakeOver = h.Node
 		}
 	}
+	s.cluster.BackupDue = rapid.Bool().Draw(t, "backup due")
 	return *s
 }
