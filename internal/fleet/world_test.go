@@ -94,12 +94,17 @@ func (w *world) must(err error) {
 	}
 }
 
-// start opens everything over the folder.
-func (w *world) start(create bool) {
+func (w *world) openDatabase(create bool) {
 	w.Helper()
 	var err error
 	w.db, err = sqlite.Open(context.Background(), filepath.Join(w.dir, "keyward.db"), sqlite.Options{Create: create})
 	w.must(err)
+}
+
+// start opens everything over the folder.
+func (w *world) start(create bool) {
+	w.Helper()
+	w.openDatabase(create)
 	w.network = network.New(network.Config{Store: w.db.Network(), Now: time.Now})
 	if create {
 		w.must(w.network.CreateDefaultVPC(context.Background(), scope, w.block))
