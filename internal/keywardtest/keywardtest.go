@@ -73,6 +73,7 @@ type Options struct {
 	Args []string // further arguments of `keyward up`
 	Tags []string // build tags of the binary
 	Env  []string // further environment, NAME=value
+	Data string   // the data folder; a fresh temporary one if empty
 }
 
 // Installation is a running `keyward up`.
@@ -93,6 +94,9 @@ type Installation struct {
 func Start(t testing.TB, o Options) *Installation {
 	t.Helper()
 	i := &Installation{T: t, Binary: Binary(t, o.Tags...), Data: filepath.Join(t.TempDir(), "data"), options: o}
+	if o.Data != "" {
+		i.Data = o.Data
+	}
 	log, err := os.Create(filepath.Join(t.TempDir(), "up.log"))
 	if err != nil {
 		t.Fatal(err)

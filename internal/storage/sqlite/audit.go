@@ -16,6 +16,8 @@ import (
 const (
 	// maxBatch is the size, in bytes, at which a batch takes no further event while it waits for its turn.
 	maxBatch = 4 << 20
+	// retryTime passes before an answered batch that could not be written is tried again.
+	retryTime = time.Second
 	// commitTime bounds one write of a batch.
 	commitTime = 30 * time.Second
 	// relaxedGather is how long a relaxed log gathers events before it writes them: nobody waits for them, and a write
@@ -44,6 +46,7 @@ type recorder struct {
 	mu      sync.Mutex // guards what follows
 	current *batch
 	writing *batch // the last one that was taken to the disk
+	failing error  // why it is not there yet, in relaxed mode
 	spare   []byte // a buffer for the next batch
 	closed  bool
 }
@@ -53,6 +56,7 @@ type batch struct {
 	events      []byte // JSON objects, a line each
 	count       int
 	first, last time.Time
+	tried       chan struct{} // closed after the first attempt to write
 	done        chan struct{} // closed when err is set and the batch is durable or lost
 	err         error
 }
@@ -62,12 +66,12 @@ func newRecorder(db *sql.DB, relaxed bool) *recorder {
 		db: db, relaxed: relaxed, wake: make(chan struct{}, 1), closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	r.current, r.writing = newBatch(), newBatch()
-	close(r.writing.done)
+	close(r.writing.tried)
 	go r.run()
 	return r
 }
 
-func newBatch() *batch { return &batch{done: make(chan struct{})} }
+func newBatch() *batch { return &batch{tried: make(chan struct{}), done: make(chan struct{})} }
 
 // Record implements audit.Recorder.
 func (db *DB) Record(ctx context.Context, e *audit.Event) error {
@@ -111,6 +115,9 @@ func (r *recorder) join(at time.Time, line []byte) (*batch, error) {
 	if r.closed {
 		return nil, errAuditClosed
 	}
+	if r.failing != nil {
+		return nil, fmt.Errorf("events answered before are still to be kept: %w", r.failing)
+	}
 	b := r.current
 	if len(b.events) > maxBatch {
 		return nil, fmt.Errorf("storage: %d events are waiting to be kept", b.count)
@@ -147,12 +154,14 @@ func (r *recorder) run() {
 		if b.count > 0 {
 			b.err = r.write(b)
 		}
+		r.insist(b)
 		close(b.done)
 		r.recycle(b)
 	}
 }
 
-// flush waits until the events added before are on the disk; with durable answers there are none that were answered.
+// flush waits until the events that were answered before are on the disk, or says why they are not. With durable
+// answers there are none that were answered and are not.
 func (r *recorder) flush(ctx context.Context) error {
 	if !r.relaxed {
 		return nil
@@ -162,13 +171,49 @@ func (r *recorder) flush(ctx context.Context) error {
 	if r.current.count > 0 {
 		last = r.current
 	}
+	failing := r.failing
 	r.mu.Unlock()
+	if failing != nil {
+		return failing
+	}
 	select {
-	case <-last.done:
-		return last.err
+	case <-last.tried:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.failing
+}
+
+// insist writes a batch again until it is on the disk: its calls were answered before. Until then, no further event is
+// taken. Nobody was promised anything about the events of a batch in durable mode, whose calls are refused.
+func (r *recorder) insist(b *batch) {
+	if r.relaxed {
+		r.fail(b.err)
+	}
+	close(b.tried)
+	if !r.relaxed || b.err == nil {
+		return
+	}
+	tick := time.NewTicker(retryTime)
+	defer tick.Stop()
+	for last := false; b.err != nil && !last; {
+		select {
+		case <-tick.C:
+		case <-r.closing:
+			last = true
+		}
+		b.err = r.write(b)
+	}
+	r.fail(b.err)
+}
+
+// fail says why no event is taken; nil ends that.
+func (r *recorder) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failing = err
 }
 
 // gather lets relaxedGather pass, or less when the log is being closed.
@@ -202,7 +247,7 @@ func (r *recorder) write(b *batch) error {
 		r.insert = insert
 	}
 	_, err := r.insert.ExecContext(ctx, millis(b.first), millis(b.last), b.count, b.events)
-	return err
+	return explain(err)
 }
 
 func (r *recorder) close() error {
@@ -217,6 +262,12 @@ func (r *recorder) close() error {
 	close(r.closing)
 	r.mu.Unlock()
 	<-r.stopped
+	r.mu.Lock()
+	lost := r.failing
+	r.mu.Unlock()
+	if lost != nil {
+		lost = fmt.Errorf("storage: answered events are lost: %w", lost)
+	}
 	// A batch whose wake-up was still in the channel has been written; one that filled after it has not.
 	select {
 	case <-last.done:
@@ -227,9 +278,9 @@ func (r *recorder) close() error {
 		close(last.done)
 	}
 	if r.insert == nil {
-		return last.err
+		return errors.Join(lost, last.err)
 	}
-	return errors.Join(last.err, r.insert.Close())
+	return errors.Join(lost, last.err, r.insert.Close())
 }
 
 const insertBatch = `INSERT INTO audit_batch (first_ms, last_ms, count, events) VALUES (?, ?, ?, ?)`

@@ -129,12 +129,13 @@ func (db *DB) Ping(ctx context.Context) error {
 func (db *DB) Change(ctx context.Context, event *audit.Event, fn func(tx *sql.Tx) error) (err error) {
 	tx, err := db.write.BeginTx(ctx, nil)
 	if err != nil {
-		return fmt.Errorf("beginning a transaction: %w", err)
+		return fmt.Errorf("beginning a transaction: %w", explain(err))
 	}
 	defer func() {
 		if err != nil {
 			// After a failed commit the transaction is over already; the first error says what happened.
 			_ = tx.Rollback()
+			err = explain(err)
 		}
 	}()
 	if err := fn(tx); err != nil {
@@ -194,6 +195,23 @@ func exists(err error) error {
 		return fault.ErrExists
 	}
 	return err
+}
+
+// explain says what to do about a disk that takes nothing. Nothing was written then, and the next write is tried afresh.
+func explain(err error) error {
+	var e *sqlite3.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	const primary = 0xff // SQLite's extended codes hold the primary one in the lowest byte
+	switch e.Code() & primary {
+	case lib.SQLITE_FULL:
+		return fmt.Errorf("the disk with the database is full, and calls are refused until there is space: free some: %w", err)
+	case lib.SQLITE_IOERR:
+		return fmt.Errorf("the database cannot be written, and calls are refused until it can: look at its disk and its limits: %w", err)
+	default:
+		return err
+	}
 }
 
 // swapped checks the outcome of an UPDATE or DELETE whose WHERE names the version that was read.
