@@ -317,7 +317,7 @@ func (in *entryInput) entry() (Entry, error) {
 	if err := required(named{"protocol", in.Protocol}, named{"ruleAction", in.RuleAction}); err != nil {
 		return Entry{}, err
 	}
-	e := Entry{Egress: *in.Egress, Number: *in.RuleNumber, Protocol: in.Protocol}
+	e := Entry{Egress: *in.Egress, Number: *in.RuleNumber}
 	switch in.RuleAction {
 	case "allow":
 	case "deny":
@@ -353,7 +353,8 @@ func (in *entryInput) traffic(e *Entry) error {
 	if err != nil || n < -1 || n > 255 {
 		return invalidValue(in.Protocol, "protocol", "Unknown protocol.")
 	}
-	switch in.Protocol {
+	e.Protocol = strconv.Itoa(n) // without zeros and signs that mean nothing
+	switch e.Protocol {
 	case "6", "17":
 		if in.PortRange == nil || in.PortRange.From == nil || in.PortRange.To == nil {
 			return missing("portRange")

@@ -102,12 +102,16 @@ func dryRun(asked bool) error {
 
 // write runs the change of an API call. One that is only to be tried is undone when everything has been checked.
 func (s *Service) write(ctx context.Context, call *operation.Call, try bool, fn func(Tx) error) error {
-	return s.change(ctx, call.Scope, call.Event, func(tx Tx) error {
+	err := s.change(ctx, call.Scope, call.Event, func(tx Tx) error {
 		if err := fn(tx); err != nil {
 			return err
 		}
 		return dryRun(try)
 	})
+	if err != nil {
+		call.Event.Response = nil // what was promised inside the transaction
+	}
+	return err
 }
 
 // named is a parameter that a request must have.

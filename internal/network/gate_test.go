@@ -283,6 +283,16 @@ func TestPresence(t *testing.T) {
 	w.holds("DescribeSecurityGroups", own, "<securityGroupInfo></securityGroupInfo>")
 }
 
+// A cluster can be deleted under a connected store: its group stays with the store's interfaces and goes with them.
+func TestPresenceOutlivesTheCluster(t *testing.T) {
+	w := newWired(t)
+	w.must(w.service.ReleaseInterface(t.Context(), scope, w.server.eni))
+	w.must(w.service.DeleteGroup(t.Context(), scope, group))
+	w.holds("DescribeSecurityGroups", "GroupId.1="+group, group)
+	w.must(w.service.Leave(t.Context(), scope, requester))
+	w.refused("InvalidGroup.NotFound", group, "DescribeSecurityGroups", "GroupId.1="+group)
+}
+
 // A presence that cannot be had wholly is not had at all.
 func TestPresenceIsAllOrNothing(t *testing.T) {
 	w := newWired(t)

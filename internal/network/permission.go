@@ -116,6 +116,10 @@ func (p ipPermission) ports() (Rule, error) {
 		return Rule{}, missing("ipProtocol")
 	}
 	protocol := strings.ToLower(p.IpProtocol)
+	n, err := strconv.Atoi(protocol)
+	if err == nil {
+		protocol = strconv.Itoa(n) // without zeros and signs that mean nothing
+	}
 	if name, ok := protocolNames[protocol]; ok {
 		protocol = name
 	}
@@ -127,7 +131,7 @@ func (p ipPermission) ports() (Rule, error) {
 	case "icmp", "icmpv6":
 		return p.icmp(protocol)
 	}
-	if n, err := strconv.Atoi(protocol); err != nil || n < 0 || n > 255 {
+	if err != nil || n < 0 || n > 255 {
 		return Rule{}, invalidValue(p.IpProtocol, "ipProtocol", "Unknown protocol.")
 	}
 	return Rule{Protocol: protocol}, nil

@@ -106,7 +106,7 @@ func TestStatements21And22(t *testing.T) {
 func TestRulesByID(t *testing.T) {
 	s := newSite(t)
 	g := s.made("CreateSecurityGroup", "GroupName=one&GroupDescription=d", "groupId")
-	id := s.made("AuthorizeSecurityGroupIngress", "GroupId="+g+"&IpProtocol=6&FromPort=1&ToPort=2&CidrIp=10.0.0.9/8&TagSpecification.1.ResourceType=security-group-rule&TagSpecification.1.Tag.1.Key=k&TagSpecification.1.Tag.1.Value=v", "securityGroupRuleId")
+	id := s.made("AuthorizeSecurityGroupIngress", "GroupId="+g+"&IpProtocol=06&FromPort=1&ToPort=2&CidrIp=10.0.0.9/8&TagSpecification.1.ResourceType=security-group-rule&TagSpecification.1.Tag.1.Key=k&TagSpecification.1.Tag.1.Value=v", "securityGroupRuleId")
 	s.holds("DescribeSecurityGroupRules", "SecurityGroupRuleId.1="+id, "<ipProtocol>tcp</ipProtocol><fromPort>1</fromPort><toPort>2</toPort><cidrIpv4>10.0.0.0/8</cidrIpv4>", "<key>k</key>")
 	s.holds("DescribeSecurityGroupRules", "Filter.1.Name=group-id&Filter.1.Value.1="+g, id, "<ipProtocol>-1</ipProtocol><fromPort>-1</fromPort>")
 	s.holds("DescribeSecurityGroups", "Filter.1.Name=ip-permission.cidr&Filter.1.Value.1=10.0.0.0/8", g)
@@ -161,8 +161,8 @@ func TestNetworkACLs(t *testing.T) {
 	entry := "&RuleNumber=5&Egress=false&Protocol=6&RuleAction=allow&CidrBlock=0.0.0.0/0&PortRange.From=1&PortRange.To=2"
 	s.holds("CreateNetworkAclEntry", "NetworkAclId="+acl+entry, "<return>true</return>")
 	s.refused("NetworkAclEntryAlreadyExists", "5", "CreateNetworkAclEntry", "NetworkAclId="+acl+entry)
-	s.holds("ReplaceNetworkAclEntry", "NetworkAclId="+acl+strings.Replace(entry, "To=2", "To=3", 1), "<return>true</return>")
-	s.holds("DescribeNetworkAcls", "NetworkAclId.1="+acl, "<portRange><from>1</from><to>3</to></portRange>")
+	s.holds("ReplaceNetworkAclEntry", "NetworkAclId="+acl+strings.NewReplacer("To=2", "To=3", "Protocol=6", "Protocol=%2B06").Replace(entry), "<return>true</return>")
+	s.holds("DescribeNetworkAcls", "NetworkAclId.1="+acl, "<protocol>6</protocol>", "<portRange><from>1</from><to>3</to></portRange>")
 	s.holds("DeleteNetworkAclEntry", "NetworkAclId="+acl+"&RuleNumber=5&Egress=false", "<return>true</return>")
 	s.refused("InvalidNetworkAclEntry.NotFound", "5", "DeleteNetworkAclEntry", "NetworkAclId="+acl+"&RuleNumber=5&Egress=false")
 	s.refused("InvalidNetworkAclEntry.NotFound", "5", "ReplaceNetworkAclEntry", "NetworkAclId="+acl+entry)
