@@ -5,6 +5,7 @@ import (
 	"crypto/cipher"
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"sync"
 
 	"keyward/internal/hsm"
@@ -38,16 +39,35 @@ func (p *prepared) mechanism(m hsmproto.Mechanism) (cipher.AEAD, *hsmproto.Error
 }
 
 // cipherCache holds prepared keys by reference. References are never used twice.
-type cipherCache struct{ keys sync.Map }
+type cipherCache struct {
+	mu   sync.RWMutex
+	keys map[uint64]*prepared
+}
 
-func newCipherCache() *cipherCache { return new(cipherCache) }
+func newCipherCache() *cipherCache { return &cipherCache{keys: make(map[uint64]*prepared)} }
 
-func (c *cipherCache) drop(reference uint64) { c.keys.Delete(reference) }
+func (c *cipherCache) drop(reference uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.keys, reference)
+}
+
+func (c *cipherCache) lookup(reference uint64) *prepared {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.keys[reference]
+}
+
+func (c *cipherCache) keep(reference uint64, p *prepared) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.keys[reference] = p
+}
 
 // get unwraps a key on its first use. The caller holds the state's lock, so that no deletion comes in between.
 func (c *cipherCache) get(m *hsm.Material, wrap sealer) (*prepared, error) {
-	if p, ok := c.keys.Load(m.Reference); ok {
-		return p.(*prepared), nil
+	if p := c.lookup(m.Reference); p != nil {
+		return p, nil
 	}
 	material, err := wrap.open(m.Wrapped, m.ID)
 	if err != nil {
@@ -58,7 +78,7 @@ func (c *cipherCache) get(m *hsm.Material, wrap sealer) (*prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.keys.Store(m.Reference, p)
+	c.keep(m.Reference, p)
 	return p, nil
 }
 
@@ -110,9 +130,34 @@ func (c *client) encrypt(g *group, body []byte) (any, error) {
 		return nil, err
 	}
 	nonce := aead.NonceSize()
-	out := make([]byte, nonce, nonce+len(q.Data)+tagSize)
+	reply := newReply(nonce + len(q.Data) + tagSize)
+	out := reply.Data[:nonce]
 	_, _ = rand.Read(out) // never fails: it ends the process rather
-	return &hsmproto.CryptReply{Data: aead.Seal(out, out, q.Data, q.AAD)}, nil
+	reply.Data = aead.Seal(out, out, q.Data, q.AAD)
+	return reply, nil
+}
+
+// replies are used again once they are on their way: under load they would be most of the garbage.
+var replies = sync.Pool{New: func() any { return &hsmproto.CryptReply{Data: make([]byte, 0, smallReply)} }}
+
+const (
+	smallReply = 1 << 10  // bytes; most requests are for data keys
+	largeReply = 16 << 10 // bytes; more is left to the garbage collector
+)
+
+// newReply has room for n bytes.
+func newReply(n int) *hsmproto.CryptReply {
+	r := replies.Get().(*hsmproto.CryptReply)
+	r.Data = slices.Grow(r.Data[:0], n)
+	return r
+}
+
+// releaseReply wipes a reply and takes it back. The caller has copied it to where it goes.
+func releaseReply(r *hsmproto.CryptReply) {
+	clear(r.Data)
+	if cap(r.Data) <= largeReply {
+		replies.Put(r)
+	}
 }
 
 func (c *client) decrypt(g *group, body []byte) (any, error) {
@@ -128,15 +173,15 @@ func (c *client) decrypt(g *group, body []byte) (any, error) {
 	if len(q.Data) < nonce+tagSize {
 		return nil, errBadCiphertext
 	}
-	plain, err := aead.Open(nil, q.Data[:nonce], q.Data[nonce:], q.AAD)
-	if err != nil {
+	reply := newReply(len(q.Data))
+	if reply.Data, err = aead.Open(reply.Data, q.Data[:nonce], q.Data[nonce:], q.AAD); err != nil {
 		return nil, errBadCiphertext
 	}
-	return &hsmproto.CryptReply{Data: plain}, nil
+	return reply, nil
 }
 
 func decodeCrypt(body []byte, q *hsmproto.CryptRequest, limit int) error {
-	if err := hsmproto.Unmarshal(body, q); err != nil {
+	if err := q.Decode(body); err != nil {
 		return &hsmproto.Error{Code: hsmproto.CodeBadRequest, Detail: "malformed request"}
 	}
 	if len(q.Data) > limit || len(q.AAD) > maxAAD {

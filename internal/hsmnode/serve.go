@@ -186,17 +186,15 @@ func (c *connection) reply(call uint64, reply any, err error) {
 	if err != nil {
 		kind, reply = hsmproto.KindError, c.refusal(err)
 	}
-	body, err := hsmproto.Marshal(reply)
+	c.mu.Lock()
+	c.out, err = hsmproto.AppendMessage(c.out, call, kind, reply)
+	c.mu.Unlock()
 	if err != nil {
 		c.node.log.Error("encoding a reply", "error", err)
 		_ = c.net.Close() // the caller learns that the answer is lost
-		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.out, err = hsmproto.AppendFrame(c.out, call, kind, body); err != nil {
-		c.node.log.Error("sending a reply", "error", err)
-		_ = c.net.Close()
+	if r, ok := reply.(*hsmproto.CryptReply); ok {
+		releaseReply(r)
 	}
 }
 

@@ -125,11 +125,11 @@ func TestDeletedKeyIsForgotten(t *testing.T) {
 	}
 	c, g := loggedInClient(t, keys)
 	mustEncrypt(t, c, g)
-	if _, ok := g.state.ciphers.keys.Load(uint64(1)); !ok {
+	if g.state.ciphers.lookup(1) == nil {
 		t.Fatal("a used key is not prepared")
 	}
 	g.state.Apply(entry(t, keys, 20, &hsm.DeleteKey{Session: "cu", Reference: 1}))
-	if _, ok := g.state.ciphers.keys.Load(uint64(1)); ok {
+	if g.state.ciphers.lookup(1) != nil {
 		t.Error("a deleted key stays prepared")
 	}
 }

@@ -34,10 +34,13 @@ func AppendFrame(buf []byte, call uint64, op Op, body []byte) ([]byte, error) {
 	if len(body) > MaxFrame {
 		return buf, ErrFrameTooLarge
 	}
-	buf = binary.BigEndian.AppendUint32(buf, uint32(len(body)))
+	return append(appendHeader(buf, len(body), call, op), body...), nil
+}
+
+func appendHeader(buf []byte, size int, call uint64, op Op) []byte {
+	buf = binary.BigEndian.AppendUint32(buf, uint32(size))
 	buf = binary.BigEndian.AppendUint64(buf, call)
-	buf = append(buf, byte(op))
-	return append(buf, body...), nil
+	return append(buf, byte(op))
 }
 
 // ReadFrame reads one frame; its body is freshly allocated. io.EOF means that the other side closed between frames.
