@@ -61,6 +61,7 @@ type world struct {
 	now    func() time.Time
 	timing keystore.Timing
 	hsms   func(hsmclient.Config) (keystore.Pool, error) // nil: the real client
+	vpc    keystore.Network                              // nil: stores have no presence
 	log    bytes.Buffer
 	logMu  sync.Mutex
 }
@@ -129,7 +130,7 @@ func (w *world) start() {
 	w.must(err)
 	w.gate = &gate{Store: w.db.KeyStores(), changed: make(chan struct{})}
 	w.m = keystore.New(keystore.Config{
-		Store: w.gate, Clusters: w.plane, Sealer: w.seal, Open: w.hsms, OperationsPerSecond: w.rate,
+		Store: w.gate, Clusters: w.plane, Network: w.vpc, Sealer: w.seal, Open: w.hsms, OperationsPerSecond: w.rate,
 		Now:    w.now,
 		Log:    slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Timing: w.timing,
