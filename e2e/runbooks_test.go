@@ -108,7 +108,9 @@ func (p page) play(t *testing.T, i *keywardtest.Installation, dir, with string) 
 	for n, s := range p.steps {
 		fmt.Fprintf(&script, "echo '@@ step %d'\n%s", n, s.script)
 	}
-	out := i.Shell(dir, script.String(), "")
+	mine := *i
+	mine.T = t // whose failure it is
+	out := mine.Shell(dir, script.String(), "")
 	for n, s := range p.steps {
 		_, rest, _ := strings.Cut(out, fmt.Sprintf("@@ step %d\n", n))
 		printed, _, _ := strings.Cut(rest, "@@ step")
