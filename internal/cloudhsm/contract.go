@@ -203,7 +203,8 @@ type Network interface {
 	// CreateClusterGroup makes the security group with exactly the rules "TCP 2223–2225 from and to itself". A group
 	// that is there under this id is left alone.
 	CreateClusterGroup(ctx context.Context, scope arn.Scope, vpcID, groupID, name, description string) error
-	// DeleteGroup removes a security group; one that is gone already is no error.
+	// DeleteGroup removes a security group, together with the last thing that uses it where something still does; one
+	// that is gone already is no error.
 	DeleteGroup(ctx context.Context, scope arn.Scope, groupID string) error
 	// ClusterGroupIntact reports whether both rules are still there.
 	ClusterGroupIntact(ctx context.Context, scope arn.Scope, groupID string) (bool, error)

@@ -47,19 +47,3 @@ func (s *Service) MissingSubnets(ctx context.Context, c *Cluster) ([]string, err
 	}
 	return missing, nil
 }
-
-// FullSubnets lists the existing subnets of the cluster that have no free address, in order.
-func (s *Service) FullSubnets(ctx context.Context, c *Cluster) ([]string, error) {
-	var full []string
-	for _, id := range slices.Sorted(maps.Values(c.SubnetMapping)) {
-		free, err := s.network.FreeAddresses(ctx, c.Scope, id)
-		switch {
-		case errors.Is(err, fault.ErrNotFound):
-		case err != nil:
-			return nil, fmt.Errorf("counting the free addresses of subnet %s: %w", id, err)
-		case free == 0:
-			full = append(full, id)
-		}
-	}
-	return full, nil
-}

@@ -319,6 +319,9 @@ func (s *Service) modifyInterface(ctx context.Context, call *operation.Call, in 
 	if err := required(named{"networkInterfaceId", in.NetworkInterfaceId}); err != nil {
 		return nil, err
 	}
+	if in.Description == nil && in.SourceDestCheck == nil && len(in.SecurityGroupId) == 0 {
+		return nil, fault.New("InvalidParameterCombination", "No attributes specified.")
+	}
 	return nil, s.write(ctx, call, in.DryRun, func(tx Tx) error {
 		i, err := usersInterface(ctx, tx, call.Scope, in.NetworkInterfaceId)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"keyward/internal/fault"
 	"keyward/internal/network"
 )
 
@@ -129,6 +130,10 @@ func TestStatement25(t *testing.T) {
 	s := newSite(t)
 	vpc := s.vpc()
 	s.refused("DryRunOperation", "would have succeeded", "CreateSubnet", "DryRun=true&CidrBlock=10.1.0.0/24&VpcId="+vpc)
+	_, err := s.ask("CreateSubnet", "DryRun=true&CidrBlock=10.1.0.0/24&VpcId="+vpc)
+	if f, ok := fault.As(err); !ok || f.HTTPStatus() != 412 {
+		t.Errorf("status of %v", err)
+	}
 	s.holds("DescribeSubnets", "Filter.1.Name=vpc-id&Filter.1.Value.1="+vpc, "<subnetSet></subnetSet>")
 	s.refused("InvalidSubnet.Range", "", "CreateSubnet", "DryRun=true&CidrBlock=10.2.0.0/24&VpcId="+vpc)
 }

@@ -63,78 +63,63 @@ func merged(tags, added []Tag) ([]Tag, error) {
 	return tags, nil
 }
 
-// retag changes the tags of one resource of any kind.
-type retag func(ctx context.Context, tx Tx, scope arn.Scope, id string, edit func([]Tag) ([]Tag, error)) error
+// tagged is a resource as far as its tags go: where they are, and how it is put back.
+type tagged struct {
+	tags *[]Tag
+	save func() error
+}
 
-// taggable are the kinds of resources by the prefix of their ids.
-var taggable = map[string]retag{
-	"vpc": func(ctx context.Context, tx Tx, scope arn.Scope, id string, edit func([]Tag) ([]Tag, error)) error {
+// taggable finds a resource by its id, whose prefix tells its kind.
+var taggable = map[string]func(ctx context.Context, tx Tx, scope arn.Scope, id string) (tagged, error){
+	"vpc": func(ctx context.Context, tx Tx, scope arn.Scope, id string) (tagged, error) {
 		v, err := readVPC(ctx, tx, scope, id)
 		if err != nil {
-			return err
+			return tagged{}, err
 		}
-		if v.Tags, err = edit(v.Tags); err != nil {
-			return err
-		}
-		return tx.UpdateVPC(v)
+		return tagged{&v.Tags, func() error { return tx.UpdateVPC(v) }}, nil
 	},
-	"subnet": func(ctx context.Context, tx Tx, scope arn.Scope, id string, edit func([]Tag) ([]Tag, error)) error {
+	"subnet": func(ctx context.Context, tx Tx, scope arn.Scope, id string) (tagged, error) {
 		s, err := readSubnet(ctx, tx, scope, id)
 		if err != nil {
-			return err
+			return tagged{}, err
 		}
-		if s.Tags, err = edit(s.Tags); err != nil {
-			return err
-		}
-		return tx.UpdateSubnet(s)
+		return tagged{&s.Tags, func() error { return tx.UpdateSubnet(s) }}, nil
 	},
-	"sg": func(ctx context.Context, tx Tx, scope arn.Scope, id string, edit func([]Tag) ([]Tag, error)) error {
+	"sg": func(ctx context.Context, tx Tx, scope arn.Scope, id string) (tagged, error) {
 		g, err := groupRef{id: id}.find(ctx, tx, scope)
 		if err != nil {
-			return err
+			return tagged{}, err
 		}
-		if g.Tags, err = edit(g.Tags); err != nil {
-			return err
-		}
-		return tx.UpdateGroup(g)
+		return tagged{&g.Tags, func() error { return tx.UpdateGroup(g) }}, nil
 	},
-	"sgr": func(ctx context.Context, tx Tx, scope arn.Scope, id string, edit func([]Tag) ([]Tag, error)) error {
-		all, err := tx.Groups(ctx, scope)
-		if err != nil {
-			return err
-		}
-		for _, g := range all {
-			at := slices.IndexFunc(g.Rules, func(r Rule) bool { return r.ID == id })
-			if at < 0 {
-				continue
-			}
-			if g.Rules[at].Tags, err = edit(g.Rules[at].Tags); err != nil {
-				return err
-			}
-			return tx.UpdateGroup(g)
-		}
-		return ruleKind.missing(id)
-	},
-	"acl": func(ctx context.Context, tx Tx, scope arn.Scope, id string, edit func([]Tag) ([]Tag, error)) error {
+	"sgr": taggedRule,
+	"acl": func(ctx context.Context, tx Tx, scope arn.Scope, id string) (tagged, error) {
 		a, err := readACL(ctx, tx, scope, id)
 		if err != nil {
-			return err
+			return tagged{}, err
 		}
-		if a.Tags, err = edit(a.Tags); err != nil {
-			return err
-		}
-		return tx.UpdateACL(a)
+		return tagged{&a.Tags, func() error { return tx.UpdateACL(a) }}, nil
 	},
-	"eni": func(ctx context.Context, tx Tx, scope arn.Scope, id string, edit func([]Tag) ([]Tag, error)) error {
+	"eni": func(ctx context.Context, tx Tx, scope arn.Scope, id string) (tagged, error) {
 		i, err := tx.Interface(ctx, scope, id)
 		if i, err = interfaceKind.found(i, err, id); err != nil {
-			return err
+			return tagged{}, err
 		}
-		if i.Tags, err = edit(i.Tags); err != nil {
-			return err
-		}
-		return tx.UpdateInterface(i)
+		return tagged{&i.Tags, func() error { return tx.UpdateInterface(i) }}, nil
 	},
+}
+
+func taggedRule(ctx context.Context, tx Tx, scope arn.Scope, id string) (tagged, error) {
+	all, err := tx.Groups(ctx, scope)
+	if err != nil {
+		return tagged{}, err
+	}
+	for _, g := range all {
+		if at := slices.IndexFunc(g.Rules, func(r Rule) bool { return r.ID == id }); at >= 0 {
+			return tagged{&g.Rules[at].Tags, func() error { return tx.UpdateGroup(g) }}, nil
+		}
+	}
+	return tagged{}, ruleKind.missing(id)
 }
 
 // tagAll changes the tags of all resources that a request names, or of none.
@@ -144,17 +129,28 @@ func (s *Service) tagAll(ctx context.Context, call *operation.Call, ids []string
 	}
 	return s.write(ctx, call, try, func(tx Tx) error {
 		for _, id := range ids {
-			prefix, _, _ := strings.Cut(id, "-")
-			change := taggable[prefix]
-			if change == nil {
-				return fault.New("InvalidID", "The ID '%s' is not valid", id)
-			}
-			if err := change(ctx, tx, call.Scope, id, edit); err != nil {
+			if err := editTags(ctx, tx, call.Scope, id, edit); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+func editTags(ctx context.Context, tx Tx, scope arn.Scope, id string, edit func([]Tag) ([]Tag, error)) error {
+	prefix, _, _ := strings.Cut(id, "-")
+	find := taggable[prefix]
+	if find == nil {
+		return fault.New("InvalidID", "The ID '%s' is not valid", id)
+	}
+	resource, err := find(ctx, tx, scope, id)
+	if err != nil {
+		return err
+	}
+	if *resource.tags, err = edit(*resource.tags); err != nil {
+		return err
+	}
+	return resource.save()
 }
 
 type createTagsInput struct {
