@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"keyward/internal/arn"
@@ -30,6 +31,7 @@ type conn struct {
 	net.Conn
 	gate  *gate
 	route route
+	cut   atomic.Pointer[error] // why the network ended it; nil while it has not
 }
 
 // route says which path a connection takes.
@@ -37,6 +39,27 @@ type route struct {
 	scope    arn.Scope
 	from, to string // ids of interfaces
 	port     int
+}
+
+// Read implements net.Conn.
+func (c *conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	return n, c.explain(err)
+}
+
+// Write implements net.Conn.
+func (c *conn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	return n, c.explain(err)
+}
+
+// explain says of a closed connection that it was the network that closed it.
+func (c *conn) explain(err error) error {
+	why := c.cut.Load()
+	if err == nil || why == nil {
+		return err
+	}
+	return fmt.Errorf("cut off by the network: %w", *why)
 }
 
 // Close implements net.Conn.
@@ -133,7 +156,7 @@ func (s *Service) dial(ctx context.Context, p Path, to netip.AddrPort) (net.Conn
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{raw, &s.gate, route{p.From.Interface.Scope, p.From.Interface.ID, p.To.Interface.ID, int(to.Port())}}
+	c := &conn{Conn: raw, gate: &s.gate, route: route{p.From.Interface.Scope, p.From.Interface.ID, p.To.Interface.ID, int(to.Port())}}
 	s.gate.admit(c)
 	// The network may have changed while the connection was made, and whoever changed it not have seen it.
 	if err := s.judge(ctx, c); err != nil {
@@ -247,6 +270,7 @@ func (s *Service) enforce(ctx context.Context, scope arn.Scope) {
 		if why == nil {
 			continue
 		}
+		c.cut.Store(&why)
 		s.log.Warn("the network cuts a connection off", "from", c.route.from, "to", c.route.to, "port", c.route.port, "why", why)
 		if err := c.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			s.log.Warn("closing a connection that was cut off", "to", c.route.to, "error", err)

@@ -152,6 +152,10 @@ func TestDialFollowsSecurityGroups(t *testing.T) {
 	if echoes(c) {
 		t.Error("the connection goes on without its rules")
 	}
+	var blocked *network.Blocked
+	if _, err := c.Read(make([]byte, 1)); !errors.As(err, &blocked) {
+		t.Errorf("it does not say why: %v", err)
+	}
 	if err := c.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		t.Error(err)
 	}
