@@ -228,7 +228,7 @@ func TestWrongStoredPasswordLocksTheUser(t *testing.T) {
 	s.quit()
 }
 
-// TestDisconnected is what users of keys see while the store is disconnected.
+// TestDisconnected is what users of keys see while the store is disconnected (key store statements 44 and 48 to 52).
 func TestDisconnected(t *testing.T) {
 	t.Parallel()
 	i := keywardtest.Start(t, keywardtest.Options{})
@@ -282,4 +282,41 @@ func TestDisconnected(t *testing.T) {
 	wantState(enabled, types.KeyStateDisabled)
 	wantState(disabled, types.KeyStateEnabled)
 	wantState(pending, types.KeyStateDisabled)
+}
+
+// TestKeyStoreTakesOnlySymmetricKeys asks for keys that a store cannot hold (statement 45), and for data keys, which it
+// can make (statement 47).
+func TestKeyStoreTakesOnlySymmetricKeys(t *testing.T) {
+	t.Parallel()
+	i := keywardtest.Start(t, keywardtest.Options{})
+	client, o := i.KMS(), owner{t, i, exampleStore(t, i).CustomKeyStoreId}
+	for name, in := range map[string]*kms.CreateKeyInput{
+		"RSA":          {KeySpec: types.KeySpecRsa2048, KeyUsage: types.KeyUsageTypeSignVerify},
+		"HMAC":         {KeySpec: types.KeySpecHmac256, KeyUsage: types.KeyUsageTypeGenerateVerifyMac},
+		"multi-Region": {MultiRegion: aws.Bool(true)},
+	} {
+		in.Origin, in.CustomKeyStoreId = types.OriginTypeAwsCloudhsm, o.store
+		_, err := client.CreateKey(t.Context(), in)
+		var unsupported *types.UnsupportedOperationException
+		if !errors.As(err, &unsupported) {
+			t.Errorf("%s: %v; want UnsupportedOperationException", name, err)
+		}
+	}
+	key := createStoreKey(t, i)
+	made, err := client.GenerateDataKey(t.Context(), &kms.GenerateDataKeyInput{KeyId: &key, KeySpec: types.DataKeySpecAes256})
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened, err := client.Decrypt(t.Context(), &kms.DecryptInput{CiphertextBlob: made.CiphertextBlob})
+	if err != nil || string(opened.Plaintext) != string(made.Plaintext) || len(made.Plaintext) != 32 {
+		t.Errorf("the data key of %d bytes decrypts to %d: %v", len(made.Plaintext), len(opened.Plaintext), err)
+	}
+
+	freeKmsuser(t, i, o, "tempPassword1")
+	s := newOperator(t, i).open()
+	s.want(kmsuserIs, "login --username kmsuser --role crypto-user", "tempPassword1")
+	if got := s.run("key list"); !strings.Contains(got, `"total_key_count": 1`) {
+		t.Errorf("the HSMs hold more than the one key that was made: %s", got)
+	}
+	s.quit()
 }
