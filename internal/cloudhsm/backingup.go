@@ -17,10 +17,14 @@ const backupEvery = 24 * time.Hour
 // backupPending reports whether a backup of the cluster is being made or has to be.
 func (c *Cluster) backupPending() bool { return c.Backup != "" || c.BackupDue }
 
+// needsBackup reports whether a backup is to be made, or made to its end, at this instant of the service's clock.
+func (c *Cluster) needsBackup(now time.Time) bool {
+	return c.Serving() && (c.backupPending() || !now.Before(c.LastBackup.Add(backupEvery)))
+}
+
 // backup is the step that makes a backup of an activated cluster, from any HSM that has everything.
 func (s situation) backup() []step {
-	c := s.cluster
-	if !c.Serving() || !c.backupPending() && s.clock.Before(c.LastBackup.Add(backupEvery)) {
+	if !s.cluster.needsBackup(s.clock) {
 		return nil
 	}
 	w := s.witness("")
@@ -74,13 +78,14 @@ func (k *keeper) backUp(ctx context.Context, hsmID string) error {
 	})
 }
 
-// beginBackup records the backup that is to be made, unless that was done before; empty if there is nothing to do.
+// beginBackup records the backup that is to be made, unless that was done before; empty if there is nothing to do (any
+// longer: the plan was made of an earlier record).
 func (k *keeper) beginBackup(ctx context.Context) (id string, err error) {
 	err = k.amend(ctx, func(tx Tx, c *Cluster) error {
-		if id = c.Backup; id != "" || !c.Serving() {
+		now := k.now().Truncate(time.Millisecond).UTC()
+		if id = c.Backup; id != "" || !c.needsBackup(now) {
 			return nil
 		}
-		now := k.now().Truncate(time.Millisecond).UTC()
 		id = newID("backup-")
 		c.Backup, c.BackupDue, c.LastBackup = id, false, now
 		return tx.InsertBackup(&Backup{
