@@ -34,6 +34,9 @@ func Clusters(t *testing.T, open func(t *testing.T) ClusterEngine) {
 		{"ids are unique", clusterUniqueness},
 		{"clusters are listed by creation, scopes apart", clusterListing},
 		{"change and event are kept together", clusterEvent},
+		{"backups come back as they were put", backupRoundTrip},
+		{"backups conflict", backupConflicts},
+		{"backups are listed by creation, scopes apart", backupListing},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })
 	}
