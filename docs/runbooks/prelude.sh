@@ -1,5 +1,7 @@
 # Shell functions and variables of the runbooks; for bash, after `source keyward-data/env`.
 
+RUNBOOKS=$(dirname "${BASH_SOURCE[0]}")
+
 field() { aws kms describe-custom-key-stores --query "CustomKeyStores[0].$1" --output text; }
 
 STORE=$(field CustomKeyStoreId)

@@ -178,6 +178,8 @@ func errorCode(err error) types.ConnectionErrorCodeType {
 		return types.ConnectionErrorCodeTypeUserLockedOut
 	case isCode(err, hsmproto.CodeUserLoggedIn), isCode(err, hsmproto.CodeUserExclusive):
 		return types.ConnectionErrorCodeTypeUserLoggedIn
+	case isCode(err, hsmproto.CodeUnavailable), isCode(err, hsmproto.CodeNoSession):
+		return types.ConnectionErrorCodeTypeInternalError // the HSMs answered: the network is not what is wrong
 	case passing(err), errors.Is(err, hsmclient.ErrUntrusted), errors.Is(err, context.DeadlineExceeded):
 		return types.ConnectionErrorCodeTypeNetworkErrors
 	default:

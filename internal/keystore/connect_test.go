@@ -101,8 +101,8 @@ func TestFailures18to26(t *testing.T) {
 		{"22 HSMs that are not the cluster's", func(_ *world, h *hsms) {
 			h.fault("Connect", false, hsmclient.ErrUntrusted)
 		}, types.ConnectionErrorCodeTypeNetworkErrors, 0},
-		{"22 HSMs that cannot agree", func(_ *world, h *hsms) { h.set(func(h *hsms) { h.disagree = true }) },
-			types.ConnectionErrorCodeTypeNetworkErrors, 0},
+		{"HSMs that answer and cannot agree", func(_ *world, h *hsms) { h.set(func(h *hsms) { h.disagree = true }) },
+			types.ConnectionErrorCodeTypeInternalError, 0},
 		{"23 no kmsuser", func(_ *world, h *hsms) { h.set(func(h *hsms) { delete(h.users, "kmsuser") }) },
 			types.ConnectionErrorCodeTypeUserNotFound, 0},
 		{"23 kmsuser is an admin", func(_ *world, h *hsms) { h.set(func(h *hsms) { h.users["kmsuser"].role = hsmproto.RoleAdmin }) },
