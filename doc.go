@@ -3,10 +3,11 @@
 //
 // Imports go downwards, storey by storey:
 //
-//	5  faces       command, server, demo, cloudhsmcli            assembly, flags, terminals
+//	5  faces       command, server, demo, cloudhsmcli, rehearsal assembly, flags, terminals
 //	4  adapters    wire/…, storage/…, keystore, hsmnode, fleet,  protocols, SQL, processes, connections
 //	               rootkey
-//	3  services    kms, cloudhsm, network, identity, hsmclient   the rules of each API
+//	3  services    kms, cloudhsm, network, identity, cloudtrail, the rules of each API
+//	               hsmclient
 //	2  pure rules  policy, audit, operation, sigv4, hsm,         no I/O, no clock, no randomness
 //	               hsmproto, connection, xaes
 //	1  vocabulary  arn, fault, secret, durable, clock, hardening identifiers, errors, secrets, crash-safe files

@@ -71,9 +71,9 @@ func inShell(s string) string { return strings.ReplaceAll(s, "source keyward-dat
 
 func needAWS(t *testing.T) {
 	t.Helper()
-	for _, tool := range []string{"aws", "openssl", "base64"} {
+	for _, tool := range []string{"aws", "openssl", "base64", "pgrep", "python3"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("%s is not installed: apt-get install awscli openssl", tool)
+			t.Skipf("%s is not installed: apt-get install awscli openssl procps python3", tool)
 		}
 	}
 }
