@@ -91,7 +91,7 @@ func (s surface) said(want string) {
 // TestKMSSurface uses all of KMS that is served through the AWS SDK, in one installation.
 func TestKMSSurface(t *testing.T) {
 	t.Parallel()
-	i := keywardtest.Start(t, keywardtest.Options{Args: []string{"--dev"}})
+	i := keywardtest.Start(t, keywardtest.Options{Race: true, Args: []string{"--dev"}})
 	heard := &overhearing{}
 	s := surface{t, kms.NewFromConfig(i.Config(), func(o *kms.Options) { o.HTTPClient = heard }), i, heard}
 	for _, part := range []struct {

@@ -105,7 +105,7 @@ func roundTrip(ctx context.Context, client *kms.Client, key string, plain []byte
 // TestOneHSMDiesUnderLoad kills HSMs one by one while eight clients work: nobody notices.
 func TestOneHSMDiesUnderLoad(t *testing.T) {
 	t.Parallel()
-	i := keywardtest.Start(t, keywardtest.Options{})
+	i := keywardtest.Start(t, keywardtest.Options{Race: true})
 	key := createStoreKey(t, i)
 	stop := load(t, i, key, 8)
 	for round := range 4 {

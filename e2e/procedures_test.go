@@ -143,7 +143,7 @@ const (
 // TestLogInAsKmsuserAndReconnect is the guide's "How to log in as kmsuser" and its two ways to get it wrong.
 func TestLogInAsKmsuserAndReconnect(t *testing.T) {
 	t.Parallel()
-	i := keywardtest.Start(t, keywardtest.Options{})
+	i := keywardtest.Start(t, keywardtest.Options{Race: true})
 	o, owner := newOperator(t, i), owner{t, i, exampleStore(t, i).CustomKeyStoreId}
 	key := createStoreKey(t, i)
 

@@ -27,11 +27,15 @@ import (
 // startTime bounds a start until the ready line, a first one with its example store included.
 const startTime = 2 * time.Minute
 
-// Binary builds keyward once per test process, with the race detector where the tests have it, and returns its path.
-// The tags are build tags, "testdoor" for example.
-func Binary(t testing.TB, tags ...string) string {
+// Binary builds keyward once per test process, as users build it, and returns its path.
+func Binary(t testing.TB) string { return build(t, false) }
+
+// build makes the binary with build tags ("testdoor" for example), and with the race detector where that is asked for
+// and the tests have it. With it, hashing a password takes ten times as long, so few tests ask.
+func build(t testing.TB, race bool, tags ...string) string {
 	t.Helper()
-	key := strings.Join(tags, ",")
+	race = race && raceEnabled
+	key := fmt.Sprint(race, tags)
 	builds.Lock()
 	defer builds.Unlock()
 	if path := builds.made[key]; path != "" {
@@ -42,8 +46,8 @@ func Binary(t testing.TB, tags ...string) string {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "keyward")
-	args := []string{"build", "-o", path, "-tags", key}
-	if raceEnabled {
+	args := []string{"build", "-o", path, "-tags", strings.Join(tags, ",")}
+	if race {
 		args = append(args, "-race")
 	}
 	build := exec.Command("go", append(args, "keyward/cmd/keyward")...)
@@ -72,6 +76,7 @@ func Cleanup() {
 type Options struct {
 	Args []string // further arguments of `keyward up`
 	Tags []string // build tags of the binary
+	Race bool     // build the binary with the race detector, where the tests have it
 	Env  []string // further environment, NAME=value
 	Data string   // the data folder; a fresh temporary one if empty
 }
@@ -93,7 +98,7 @@ type Installation struct {
 // for data races, when the test ends.
 func Start(t testing.TB, o Options) *Installation {
 	t.Helper()
-	i := &Installation{T: t, Binary: Binary(t, o.Tags...), Data: filepath.Join(t.TempDir(), "data"), options: o}
+	i := &Installation{T: t, Binary: build(t, o.Race, o.Tags...), Data: filepath.Join(t.TempDir(), "data"), options: o}
 	if o.Data != "" {
 		i.Data = o.Data
 	}
@@ -195,6 +200,8 @@ func (i *Installation) finish() {
 	log := i.Log()
 	if strings.Contains(log, "DATA RACE") {
 		i.T.Errorf("data race:\n%s", log)
+	} else if racy := InFiles(i.T, i.Data, []byte("DATA RACE")); racy != nil {
+		i.T.Errorf("data race in an HSM: see %v", racy)
 	} else if i.T.Failed() {
 		i.T.Logf("log of keyward up:\n%s", tail(log, 8000))
 	}
