@@ -222,7 +222,7 @@ func (m *manager) readBackup(_ context.Context, q *hsmproto.BackupRequest) (any,
 	backup := m.kept()
 	if q.Offset == 0 {
 		var err error
-		if backup, err = m.node.makeBackup(); err != nil {
+		if backup, err = m.node.recordBackup(); err != nil {
 			return nil, err
 		}
 		m.keep(backup)

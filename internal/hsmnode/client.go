@@ -84,15 +84,15 @@ func (c *client) call(ctx context.Context, op hsmproto.Op, body []byte) (any, er
 	case hsmproto.OpActivate:
 		return handle(ctx, body, c.activate)
 	case hsmproto.OpLogin:
-		return handle(ctx, body, c.login)
+		return handle(ctx, body, c.recordLogin)
 	case hsmproto.OpLogout:
 		return handle(ctx, body, c.logout)
 	case hsmproto.OpCreateUser:
 		return handle(ctx, body, c.createUser)
 	case hsmproto.OpDeleteUser:
-		return handle(ctx, body, c.deleteUser)
+		return handle(ctx, body, c.recordMissing(hsmproto.AuditDeleteUser, c.deleteUser))
 	case hsmproto.OpChangePassword:
-		return handle(ctx, body, c.changePassword)
+		return handle(ctx, body, c.recordMissing(hsmproto.AuditChangePswd, c.changePassword))
 	case hsmproto.OpGenerateKey:
 		return handle(ctx, body, c.generateKey)
 	case hsmproto.OpFindKeys:

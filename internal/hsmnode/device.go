@@ -79,6 +79,7 @@ func (d *device) member(node string) (hsmproto.Member, bool) {
 type vault struct {
 	dir    string
 	sealer sealer
+	audit  sealer // of the audit log
 
 	mu      sync.RWMutex
 	current *device
@@ -100,6 +101,9 @@ func openVault(dir string, platform secret.Bytes) (*vault, error) {
 	}
 	v := &vault{dir: dir}
 	if v.sealer, err = newSealer(platform, salt, purposeDevice); err != nil {
+		return nil, err
+	}
+	if v.audit, err = newSealer(platform, salt, purposeAudit); err != nil {
 		return nil, err
 	}
 	sealed, err := os.ReadFile(filepath.Join(dir, deviceFile))

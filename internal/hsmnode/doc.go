@@ -10,7 +10,8 @@
 //   - propose.go: how a change is agreed on; peer.go: what HSMs ask of each other; member.go: who belongs to the group;
 //   - serve.go: a connection and its calls; client.go, login.go, user.go, key.go, crypto.go: what clients may ask;
 //   - hasher.go: passwords; session.go: that the cluster's sessions are those of connections that exist;
-//   - manage.go: what the control plane may ask.
+//   - manage.go: what the control plane may ask;
+//   - auditlog.go: the sealed log of management commands; auditnote.go: what goes into it.
 //
 // Key material is in the clear only in this process's memory, inside prepared ciphers. Whatever is written, to the
 // log, to snapshots or to the device file, is sealed first; the keys for that are held by the HSMs alone.

@@ -120,6 +120,7 @@ func (g *group) start(d *device, logger hclog.Logger) error {
 		return err
 	}
 	g.state.opened = g.node.sessions.opened
+	g.state.witness = &witness{log: g.node.audit, node: d.Node, dir: d.RaftDir}
 	var err error
 	if g.raft, err = raft.NewRaft(config, g.state, g.storage.log, g.storage.log, g.storage.snapshots, g.transport); err != nil {
 		return errors.Join(fmt.Errorf("hsmnode: starting replication: %w", err), g.state.refused())
@@ -153,6 +154,7 @@ func (g *group) prepare(d *device, config *raft.Config) error {
 		err = raft.BootstrapCluster(config, g.storage.log, g.storage.log, g.storage.snapshots, g.transport, alone)
 	case d.Start == startRecover && used:
 		survivor := &survivor{newState(g.keys), d.Node}
+		survivor.witness = &witness{log: g.node.audit, node: d.Node, dir: d.RaftDir, joined: true}
 		err = raft.RecoverCluster(config, survivor, g.storage.log, g.storage.log, g.storage.snapshots, g.transport, alone)
 	case d.Start != startFresh && !used:
 		err = errors.New("the log is gone")

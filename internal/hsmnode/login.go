@@ -101,6 +101,7 @@ func (c *client) logout(ctx context.Context, _ *hsmproto.Empty) (any, error) {
 	if id == nil {
 		return nil, &hsmproto.Error{Code: hsmproto.CodeNotLoggedIn, Detail: "User is not logged in"}
 	}
+	c.node.audit.leave(*id)
 	c.session.Store(nil)
 	c.node.sessions.end(*id)
 	_, err := c.agree(ctx, &hsm.CloseSession{Session: *id})

@@ -12,6 +12,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -89,6 +90,8 @@ type node struct {
 	log      *slog.Logger
 	roots    roots
 	vault    *vault
+	audit    *auditLog
+	mute     atomic.Bool // the audit log's failure was told
 	hardware tls.Certificate
 
 	ctx      context.Context // ends with the HSM
@@ -116,6 +119,9 @@ func newNode(ctx context.Context, config hsmproto.BootConfig, boot *dialogue, lo
 		return nil, err
 	}
 	if n.vault, err = openDevice(&config, n.roots, boot); err != nil {
+		return nil, err
+	}
+	if err := n.openAudit(filepath.Join(config.Dir, auditFolder)); err != nil {
 		return nil, err
 	}
 	d := n.vault.get()
@@ -168,7 +174,7 @@ func (n *node) shutdown(listeners []net.Listener) error {
 	if g := n.group.Load(); g != nil {
 		err = errors.Join(err, g.close())
 	}
-	return err
+	return errors.Join(err, n.audit.settle(), n.audit.close())
 }
 
 // fail ends the HSM because of err, which it returns: the supervisor starts it again.

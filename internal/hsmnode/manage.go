@@ -52,6 +52,8 @@ func (m *manager) call(ctx context.Context, op hsmproto.Op, body []byte) (any, e
 		})
 	case hsmproto.OpBackup:
 		return handle(ctx, body, m.readBackup)
+	case hsmproto.OpAuditLog:
+		return handle(ctx, body, m.readAudit)
 	default:
 		return nil, errUnknownOp
 	}

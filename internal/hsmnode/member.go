@@ -127,6 +127,7 @@ func (g *group) tend() {
 	for {
 		told, changed := g.node.told.wait(), g.node.leadership.wait()
 		g.remember()
+		_ = g.node.recorded() // says why; whoever needs it asks again
 		if g.leads() {
 			if err := g.reconcile(); err != nil && g.ctx.Err() == nil {
 				g.node.log.Debug("membership", "error", err)

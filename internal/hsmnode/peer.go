@@ -167,7 +167,7 @@ func (s *peerService) applied(ctx context.Context, q *appliedRequest) (any, erro
 	if err := g.state.await(ctx, q.Index); err != nil {
 		return nil, unavailable("not applied yet")
 	}
-	return hsmproto.Empty{}, nil
+	return hsmproto.Empty{}, s.node.recorded()
 }
 
 // enroll joins the group, leaving an older one behind. The control plane must have told this HSM of the membership

@@ -35,6 +35,9 @@ func (n *node) propose(ctx context.Context, c hsm.Command) (hsm.Result, error) {
 	if err != nil {
 		return hsm.Result{}, err
 	}
+	if err := n.recorded(); err != nil {
+		return hsm.Result{}, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, leaderWait)
 	defer cancel()
 	for {
@@ -112,6 +115,9 @@ func (g *group) lead(ctx context.Context, command []byte) (hsm.Result, error) {
 	}
 	if result.Refusal != nil { // nothing changed: nothing to spread
 		return result, nil
+	}
+	if err := g.node.recorded(); err != nil {
+		return hsm.Result{}, err
 	}
 	return result, g.confirm(ctx, future.Index())
 }

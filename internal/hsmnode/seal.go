@@ -21,6 +21,7 @@ const (
 	purposeEnroll   = "keyward hsm enrolment v1"
 	purposeShare    = "keyward hsm manufacturer share v1"
 	purposeBackup   = "keyward hsm backup v1"
+	purposeAudit    = "keyward hsm audit log v1"
 )
 
 const masterSize = 32 // bytes of a masking key and of a platform secret

@@ -71,6 +71,10 @@ func (s *sessions) run(ctx context.Context) {
 			close(s.started)
 			break
 		}
+		select {
+		case <-time.After(retryPause): // some refusals are immediate
+		case <-ctx.Done():
+		}
 	}
 	ticker := time.NewTicker(sweepInterval)
 	defer ticker.Stop()

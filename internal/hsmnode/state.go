@@ -22,7 +22,8 @@ type state struct {
 	keys    *keyring
 	applied *signal // fires after every change
 	// opened, if set, hears of every session that the cluster opened, outside the lock.
-	opened func(*hsm.OpenSession)
+	opened  func(*hsm.OpenSession)
+	witness *witness // nil: nothing is recorded
 
 	mu      sync.RWMutex // guards what follows
 	machine *hsm.Machine
@@ -68,7 +69,9 @@ func (s *state) apply(index uint64, command hsm.Command) hsm.Result {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.index = index
+	before := s.witness.before(s.machine, command)
 	result := s.machine.Apply(command)
+	s.witness.applied(index, s.machine, command, result, before)
 	if c, ok := command.(*hsm.DeleteKey); ok && result.Refusal == nil {
 		s.ciphers.drop(c.Reference)
 	}
@@ -81,6 +84,7 @@ func (s *state) StoreConfiguration(index uint64, configuration raft.Configuratio
 	s.mu.Lock()
 	s.index = index
 	s.voters = votersOf(configuration)
+	s.witness.configured(index, s.voters, s.machine)
 	s.mu.Unlock()
 	s.applied.fire()
 }
@@ -103,10 +107,14 @@ type image struct {
 	Machine []byte   `cbor:"3,keyasint"`
 }
 
-// Snapshot copies the state at once: the machine encodes in milliseconds.
+// Snapshot copies the state at once: the machine encodes in milliseconds. What it makes unnecessary to replay is in the
+// audit log first.
 func (s *state) Snapshot() (raft.FSMSnapshot, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	if err := s.witness.complete(s.index); err != nil {
+		return nil, err
+	}
 	machine, err := s.machine.Snapshot()
 	if err != nil {
 		return nil, err
@@ -165,6 +173,7 @@ func (s *state) restore(source io.ReadCloser) error {
 	}
 	s.mu.Lock()
 	s.machine, s.index, s.voters, s.ciphers = machine, i.Index, i.Voters, newCipherCache()
+	s.witness.restored(i.Index, i.Voters, machine)
 	s.mu.Unlock()
 	return nil
 }

@@ -9,6 +9,7 @@ const (
 	OpSetMembers
 	OpTakeOver
 	OpBackup
+	OpAuditLog
 )
 
 // Member is one HSM of a cluster as the control plane recorded it.

@@ -1,0 +1,218 @@
+package hsmnode
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"keyward/internal/hsmproto"
+)
+
+// audit reads the HSM's whole log, which must have no gaps.
+func (p *process) audit() (all []hsmproto.AuditRecord) {
+	p.fleet.t.Helper()
+	for {
+		var page hsmproto.AuditLogReply
+		if err := p.manage(hsmproto.OpAuditLog, hsmproto.AuditLogRequest{From: uint64(len(all))}, &page); err != nil {
+			p.fleet.t.Fatal(err)
+		}
+		if len(page.Records) == 0 {
+			return all
+		}
+		for _, r := range page.Records {
+			if r.Sequence != uint64(len(all)) {
+				p.fleet.t.Fatalf("%s: record %d stands where %d should", p.config.HsmID, r.Sequence, len(all))
+			}
+			all = append(all, r)
+		}
+	}
+}
+
+// inShort gives the records in short: opcode, response if not 0, user or key id.
+func inShort(records []hsmproto.AuditRecord) (all []string) {
+	for _, r := range records {
+		line := strings.TrimPrefix(string(r.Opcode), "CN_")
+		if r.Response != 0 {
+			line += " " + strings.SplitN(r.Response.String(), ":", 2)[0]
+		}
+		if r.User != "" {
+			line += " " + r.User
+		}
+		if len(r.KeyID) > 0 {
+			line += " " + string(r.KeyID)
+		}
+		all = append(all, line)
+	}
+	return all
+}
+
+// since returns what p recorded after its first n records.
+func (p *process) since(n int) []string { return inShort(p.audit()[n:]) }
+
+func same(t *testing.T, what string, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("%s recorded\n%s\nwant\n%s", what, strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestAuditOfFirstStarts(t *testing.T) {
+	f := newCluster(t, 2, "alice")
+	same(t, "the first HSM", f.hsms[0].since(0), "INIT_TOKEN", "GEN_PSWD_ENC_KEY", "CREATE_APPLIANCE_USER app_user",
+		"INIT_DONE", "CHANGE_PSWD admin", "LOGIN admin", "CREATE_USER alice", "LOGOUT admin")
+	same(t, "the second", f.hsms[1].since(0), "INIT_TOKEN", "INIT_DONE")
+	if role := f.hsms[0].audit()[4].Role; role != hsmproto.RoleUnactivatedAdmin {
+		t.Errorf("activation is by %q", role)
+	}
+}
+
+func TestAuditOfUsers(t *testing.T) {
+	f := newCluster(t, 2, "alice")
+	here, there := len(f.hsms[0].audit()), len(f.hsms[1].audit())
+	u := f.hsms[0].client()
+	refused(t, u.tryLogin("admin", hsmproto.RoleAdmin, "wrong-password", false), hsmproto.CodeIncorrectCredentials)
+	refused(t, u.tryLogin("nobody\nOpcode", hsmproto.RoleAdmin, adminPassword, false), hsmproto.CodeIncorrectCredentials)
+	u.login("admin", hsmproto.RoleAdmin, adminPassword)
+	bob := hsmproto.UserRequest{User: "bob", Role: hsmproto.RoleCryptoUser, Password: []byte(userPassword)}
+	carol := hsmproto.UserRequest{User: "carol", Role: hsmproto.RoleAdmin, Password: []byte(userPassword)}
+	u.must(hsmproto.OpCreateUser, bob, nil)
+	u.must(hsmproto.OpCreateUser, carol, nil)
+	u.must(hsmproto.OpChangePassword, bob, nil)
+	u.must(hsmproto.OpDeleteUser, bob, nil)
+	refused(t, u.call(hsmproto.OpDeleteUser, bob, nil), hsmproto.CodeUserNotFound)
+	u.must(hsmproto.OpLogout, hsmproto.Empty{}, nil)
+	changes := []string{"CREATE_USER bob", "CREATE_CO carol", "CHANGE_PSWD bob", "DELETE_USER bob"}
+	same(t, "the HSM that was asked", f.hsms[0].since(here), slices.Concat(
+		[]string{"LOGIN 163 admin", "LOGIN 157 nobody\nOpcode", "LOGIN admin"}, changes,
+		[]string{"DELETE_USER 157 bob", "LOGOUT admin"})...)
+	same(t, "the other one", f.hsms[1].since(there), changes...)
+	for _, r := range f.hsms[0].audit() {
+		if text := r.String(); strings.Count(text, "\nOpcode") != 1 {
+			t.Errorf("a name passes for a line:\n%s", text)
+		}
+	}
+}
+
+func TestAuditOfKeys(t *testing.T) {
+	f := newCluster(t, 2, "alice")
+	u := f.hsms[1].client().login("alice", hsmproto.RoleCryptoUser, userPassword)
+	here, there := len(f.hsms[1].audit()), len(f.hsms[0].audit())
+	key := u.generate("label", []byte("k1"), 2)
+	sealed, err := u.encrypt([]byte("k1"), "text")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := u.decrypt([]byte("k1"), sealed); err != nil {
+		t.Fatal(err)
+	}
+	u.must(hsmproto.OpDeleteKey, hsmproto.DeleteKeyRequest{Reference: key.Reference}, nil)
+	same(t, "the HSM that was asked", f.hsms[1].since(here), "GENERATE_KEY k1", "DESTROY_OBJECT k1")
+	same(t, "the other one", f.hsms[0].since(there), "INSERT_MASKED_OBJECT_USER k1", "DESTROY_OBJECT k1")
+	if r := f.hsms[0].audit()[there]; r.Handle != key.Reference || r.Session == 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+// An HSM that comes later records the keys that it is given, not what others did before.
+func TestAuditOfLateMember(t *testing.T) {
+	f := newCluster(t, 1, "alice")
+	u := f.hsms[0].client().login("alice", hsmproto.RoleCryptoUser, userPassword)
+	u.generate("label", []byte("k1"), 1)
+	late := f.add(hsmproto.CreateJoin)
+	f.tell(f.hsms...)
+	late.until("joined", voters(2))
+	same(t, "the late HSM", late.since(0), "INIT_TOKEN", "INIT_DONE", "INSERT_MASKED_OBJECT_USER k1")
+	late.kill()
+	late.start()
+	late.until("joined", voters(2))
+	late.serves()
+	same(t, "started again, it", late.since(0), "INIT_TOKEN", "INIT_DONE", "INSERT_MASKED_OBJECT_USER k1")
+}
+
+func TestAuditOfLostConnection(t *testing.T) {
+	f := newCluster(t, 1, "alice")
+	before := len(f.hsms[0].audit())
+	u := f.hsms[0].client().login("alice", hsmproto.RoleCryptoUser, userPassword)
+	u.login("alice", hsmproto.RoleCryptoUser, userPassword)
+	u.conn.Close()
+	f.hsms[0].until("no session", func(s hsmproto.StatusReply) bool { return s.Sessions == 0 })
+	same(t, "the HSM", f.hsms[0].since(before), "LOGIN alice", "CLOSE_SESSION alice", "LOGIN alice", "APP_FINALIZE alice")
+}
+
+// generateSurely makes a key whatever becomes of leaders that were just elected.
+func (u *user) generateSurely(id []byte) {
+	u.t.Helper()
+	for {
+		err := u.call(hsmproto.OpGenerateKey, hsmproto.GenerateKeyRequest{ID: id, Length: 32}, nil)
+		if err == nil || errors.Is(err, &hsmproto.Error{Code: hsmproto.CodeKeyExists}) {
+			return
+		}
+		if !errors.Is(err, &hsmproto.Error{Code: hsmproto.CodeUnavailable}) {
+			u.t.Fatal(err)
+		}
+	}
+}
+
+// What was answered is on record after kill -9, once, and the numbers go on.
+func TestAuditAcrossKills(t *testing.T) {
+	f := newCluster(t, 2, "alice")
+	var want []string
+	for i, name := range []string{"k1", "k2", "k3"} {
+		u := f.hsms[0].client().login("alice", hsmproto.RoleCryptoUser, userPassword)
+		u.generateSurely([]byte(name))
+		want = append(want, name)
+		for _, p := range f.hsms {
+			p.kill()
+		}
+		for _, p := range f.hsms {
+			p.start()
+		}
+		for n, p := range f.hsms {
+			p.until("joined", joined)
+			p.serves()
+			var got []string
+			all := p.audit()
+			for _, r := range all {
+				if len(r.KeyID) > 0 {
+					got = append(got, string(r.KeyID))
+				}
+			}
+			same(t, p.config.HsmID, got, want...)
+			if n == 0 && !slices.ContainsFunc(all, func(r hsmproto.AuditRecord) bool {
+				return r.Opcode == hsmproto.AuditFinalize && r.Reboot == uint32(i+2)
+			}) {
+				t.Error("the lost session has no end")
+			}
+		}
+	}
+}
+
+// The folder shows nothing of what the log says.
+func TestAuditIsSealed(t *testing.T) {
+	f := newCluster(t, 1, "alice")
+	files := 0
+	err := filepath.WalkDir(filepath.Join(f.hsms[0].config.Dir, "audit"), func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		files++
+		data, err := os.ReadFile(path)
+		for _, name := range []string{"alice", "admin", "CN_LOGIN", adminPassword, userPassword} {
+			if bytes.Contains(data, []byte(name)) {
+				t.Errorf("%s holds %q", path, name)
+			}
+		}
+		if info, statErr := e.Info(); statErr != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", path, info.Mode(), statErr)
+		}
+		return err
+	})
+	if err != nil || files == 0 {
+		t.Errorf("%d files, %v", files, err)
+	}
+}
