@@ -13,7 +13,8 @@ import (
 
 // adminCommand is `keyward admin …`.
 type adminCommand struct {
-	Trail trailCommand `cmd:"" help:"The audit trail's files."`
+	Trail    trailCommand    `cmd:"" help:"The audit trail's files."`
+	HsmAudit hsmAuditCommand `cmd:"" help:"Print an HSM's own log of management commands."`
 }
 
 // trailCommand is `keyward admin trail …`.

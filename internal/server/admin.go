@@ -39,6 +39,7 @@ func (i *installation) openAdmin(context.Context) error {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /trail/deliver", i.deliverTrail)
+	mux.HandleFunc("GET "+hsmAuditPath, i.serveHsmAudit)
 	if i.config.Dev {
 		serveClock(mux, i.clock, i.db)
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -81,6 +82,7 @@ type installation struct {
 	identity *identity.Service
 	network  *network.Service
 	clusters *cloudhsm.Service
+	hsms     atomic.Pointer[fleet.Fleet] // nil until they are opened: the socket for commands is there before
 	stores   *keystore.Manager
 	keys     *keys.Service
 	handler  http.Handler
@@ -297,6 +299,7 @@ func (i *installation) openClusters(ctx context.Context) error {
 		return err
 	}
 	i.onClose(hsms.Close)
+	i.hsms.Store(hsms)
 	i.clusters = cloudhsm.New(cloudhsm.Config{
 		Store: i.db.CloudHSM(), Network: sites{i.network}, Fleet: hsms, Authority: authority,
 		Now: i.clock.Now, Log: i.config.Log,
