@@ -65,7 +65,7 @@ type auditEntry struct {
 }
 
 // auditLog is the HSM's own record of management commands. Entries are queued in the order in which things happened;
-// settle makes them durable, and must be called before anybody hears of what they record.
+// settle makes them durable, and must be called before anybody hears of what they record; prepare before that happens.
 type auditLog struct {
 	dir    string
 	hsmID  string
@@ -351,14 +351,24 @@ func (l *auditLog) misses(at auditPosition) bool {
 	return at.Dir != l.applied.Dir || at.Index > l.applied.Index
 }
 
-// settle returns once everything that was queued before is durable, and there is room for more.
+// prepare settles, and makes sure that there is room for more: before a command is begun.
+func (l *auditLog) prepare() error {
+	if err := l.settle(); err != nil {
+		return err
+	}
+	l.disk.Lock()
+	defer l.disk.Unlock()
+	return l.reserve()
+}
+
+// settle returns once everything that was queued before is durable.
 func (l *auditLog) settle() error {
 	l.disk.Lock()
 	defer l.disk.Unlock()
 	for {
 		batch := l.batch()
 		if len(batch) == 0 {
-			return l.reserve()
+			return nil
 		}
 		if err := l.append(batch); err != nil {
 			return err
@@ -399,7 +409,7 @@ func (l *auditLog) append(batch []auditEntry) error {
 
 // note records what only this HSM knows of, durably. What cannot be recorded is not queued either.
 func (l *auditLog) note(records ...hsmproto.AuditRecord) error {
-	if err := l.settle(); err != nil {
+	if err := l.prepare(); err != nil {
 		return err
 	}
 	l.queue(auditPosition{}, records...)

@@ -205,7 +205,7 @@ func TestAuditLogRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.file, l.reserved = closed, 0
-	if l.note(aboutUser(hsmproto.AuditLogin, "", "bob", hsmproto.RoleAdmin)) == nil || l.settle() == nil {
+	if l.note(aboutUser(hsmproto.AuditLogin, "", "bob", hsmproto.RoleAdmin)) == nil || l.prepare() == nil {
 		t.Fatal("it says that it wrote")
 	}
 	l.file = good

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"keyward/internal/hsmproto"
 )
 
@@ -173,7 +175,7 @@ func TestAuditAcrossKills(t *testing.T) {
 			p.start()
 		}
 		for n, p := range f.hsms {
-			p.until("joined", joined)
+			p.until("no session of the earlier run", func(s hsmproto.StatusReply) bool { return joined(s) && s.Sessions == 0 })
 			p.serves()
 			var got []string
 			all := p.audit()
@@ -214,5 +216,74 @@ func TestAuditIsSealed(t *testing.T) {
 	})
 	if err != nil || files == 0 {
 		t.Errorf("%d files, %v", files, err)
+	}
+}
+
+// fill writes until the file system of dir is full, and returns what makes it empty again.
+func fill(t *testing.T, dir string) (empty func()) {
+	t.Helper()
+	path := filepath.Join(dir, ".filler")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = f.Write(make([]byte, 4096))
+	}
+	if !errors.Is(err, unix.ENOSPC) {
+		t.Fatal(err)
+	}
+	_ = f.Close() // it is full on purpose
+	return func() {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// While its log cannot be written, an HSM refuses management commands before anything is done, and goes on encrypting.
+func TestAuditOnFullDisk(t *testing.T) {
+	f := newFleet(t)
+	p := f.plan(hsmproto.CreateFirst)
+	dir := filepath.Join(p.config.Dir, "audit")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
+		t.Skipf("mounting a small file system needs root: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	p.start()
+	t.Cleanup(p.end)
+	f.tell(p)
+	p.until("leader", joined)
+	p.initialize()
+	p.activate([]string{"alice"})
+	alice := p.client().login("alice", hsmproto.RoleCryptoUser, userPassword)
+	alice.generate("label", []byte("k1"), 1)
+	admin := p.client().login("admin", hsmproto.RoleAdmin, adminPassword)
+
+	empty := fill(t, dir)
+	long := strings.Repeat("\U0001F511", 64)
+	var err error
+	const enough = 2000 // commands, for the room that was promised before
+	for n := 0; n < enough && !errors.Is(err, &hsmproto.Error{Code: hsmproto.CodeUnavailable}); n++ {
+		err = admin.call(hsmproto.OpDeleteUser, hsmproto.UserRequest{User: long, Role: hsmproto.RoleCryptoUser}, nil)
+	}
+	refused(t, err, hsmproto.CodeUnavailable)
+	bob := hsmproto.UserRequest{User: "bob", Role: hsmproto.RoleCryptoUser, Password: []byte(userPassword)}
+	refused(t, admin.call(hsmproto.OpCreateUser, bob, nil), hsmproto.CodeUnavailable)
+	if _, err := alice.encrypt([]byte("k1"), "text"); err != nil {
+		t.Errorf("the log is on the path of encryption: %v", err)
+	}
+	empty()
+	admin.must(hsmproto.OpCreateUser, bob, nil) // refused means: not done
+	all := p.since(0)
+	if got := all[len(all)-1]; got != "CREATE_USER bob" {
+		t.Errorf("the last record is %q", got)
 	}
 }

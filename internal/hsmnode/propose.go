@@ -35,7 +35,7 @@ func (n *node) propose(ctx context.Context, c hsm.Command) (hsm.Result, error) {
 	if err != nil {
 		return hsm.Result{}, err
 	}
-	if err := n.recorded(); err != nil {
+	if err := n.unrecorded(n.audit.prepare()); err != nil { // what cannot be recorded is not begun
 		return hsm.Result{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, leaderWait)

@@ -97,6 +97,7 @@ func TestHungHsm(t *testing.T) {
 	_, err := client.Login(t.Context(), hsmtest.User("alice"))
 	must(t, err)
 	generate(t, client)
+	cluster.AwaitLogins(client) // the other HSM cannot log anybody in while the leader hangs
 	stop := load(t, client)
 	cluster.Hsms[0].Pause()
 	cluster.AwaitLoss(client, cluster.Hsms[0])
