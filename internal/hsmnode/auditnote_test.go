@@ -295,3 +295,39 @@ func TestAuditOnFullDisk(t *testing.T) {
 		t.Errorf("the last record is %q", got)
 	}
 }
+
+// A takeover makes new files of what the survivor has, which is nothing new to its log; a replacement receives it.
+func TestAuditAcrossTakeOver(t *testing.T) {
+	f := newCluster(t, 2, "alice")
+	survivor, dead := f.hsms[0], f.hsms[1]
+	u := survivor.client().login("alice", hsmproto.RoleCryptoUser, userPassword)
+	u.generate("label", []byte("k1"), 2)
+	before := len(survivor.audit())
+	dead.kill()
+	f.epoch++
+	if err := survivor.manage(hsmproto.OpTakeOver, f.membership(survivor), nil); err != nil {
+		t.Fatal(err)
+	}
+	survivor.until("alone", voters(1))
+	replacement := f.add(hsmproto.CreateJoin)
+	f.tell(survivor, replacement)
+	replacement.until("joined", voters(2))
+	u.generateSurely([]byte("k2"))
+	same(t, "the survivor", survivor.since(before), "GENERATE_KEY k2")
+	same(t, "the replacement", replacement.since(0), "INIT_TOKEN", "INIT_DONE", "INSERT_MASKED_OBJECT_USER k1",
+		"INSERT_MASKED_OBJECT_USER k2")
+}
+
+func TestAuditOfBackups(t *testing.T) {
+	f := newCluster(t, 2, "alice")
+	u := f.hsms[0].client().login("alice", hsmproto.RoleCryptoUser, userPassword)
+	u.generate("label", []byte("k1"), 2)
+	before := len(f.hsms[0].audit())
+	again := f.from(f.hsms[0].takeBackup())
+	same(t, "the HSM that was backed up", f.hsms[0].since(before), "BACKUP_BEGIN", "BACKUP_END")
+	p := again.add(hsmproto.CreateRestore)
+	again.tell(p)
+	p.until("leader", joined)
+	same(t, "the restored HSM", p.since(0), "INIT_TOKEN", "RESTORE_BEGIN", "RESTORE_END", "INIT_DONE",
+		"INSERT_MASKED_OBJECT_USER k1")
+}
