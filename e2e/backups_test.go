@@ -11,7 +11,7 @@ import (
 // TestBackupCommands types what the user guide's pages on backups show, shorthand included.
 func TestBackupCommands(t *testing.T) {
 	t.Parallel()
-	needAWS(t)
+	keywardtest.NeedTools(t)
 	i := keywardtest.Start(t, keywardtest.Options{})
 	const script = `
 CLUSTER=$(aws cloudhsmv2 describe-clusters --filters states=ACTIVE --query 'Clusters[0].ClusterId' --output text)

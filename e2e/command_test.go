@@ -79,7 +79,7 @@ func TestClock(t *testing.T) {
 // TestSelfSignedEndpoint uses the endpoint through TLS, with nothing but what DIR/env says.
 func TestSelfSignedEndpoint(t *testing.T) {
 	t.Parallel()
-	needAWS(t)
+	keywardtest.NeedTools(t)
 	i := keywardtest.Start(t, keywardtest.Options{Args: []string{"--empty", "--tls-self-signed"}})
 	if !strings.HasPrefix(i.Endpoint, "https://") {
 		t.Fatalf("endpoint %s", i.Endpoint)

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -69,19 +68,10 @@ func script(all []block) string {
 // inShell drops the line that is about the reader's shell: the test's shell has that environment already.
 func inShell(s string) string { return strings.ReplaceAll(s, "source keyward-data/env\n", "") }
 
-func needAWS(t *testing.T) {
-	t.Helper()
-	for _, tool := range []string{"aws", "openssl", "base64", "pgrep", "python3"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("%s is not installed: apt-get install awscli openssl procps python3", tool)
-		}
-	}
-}
-
 // TestGettingStarted types docs/getting-started.md into a shell, as it stands.
 func TestGettingStarted(t *testing.T) {
 	t.Parallel()
-	needAWS(t)
+	keywardtest.NeedTools(t)
 	i := keywardtest.Start(t, keywardtest.Options{Args: []string{"--empty"}})
 	out := i.Shell(t.TempDir(), inShell(script(blocks(t, "../docs/getting-started.md", "getting-started"))), "")
 	for _, want := range []string{"Cluster activation successful", `"username": "kmsuser"`, `"KeyState": "Enabled"`, "same\n"} {
@@ -94,7 +84,7 @@ func TestGettingStarted(t *testing.T) {
 // TestTour types the README's tour, then the seed procedures of troubleshooting.md on the same installation.
 func TestTour(t *testing.T) {
 	t.Parallel()
-	needAWS(t)
+	keywardtest.NeedTools(t)
 	i := keywardtest.Start(t, keywardtest.Options{})
 	out := i.Shell(t.TempDir(), inShell(script(blocks(t, "../README.md", "tour"))), "")
 	for _, want := range []string{`"Account": "111122223333"`, `"CustomKeyStoreName": "ExampleKeyStore"`, `"ConnectionState": "CONNECTED"`, "same\n"} {

@@ -52,7 +52,7 @@ func backingKeyOf(t *testing.T, i *keywardtest.Installation, key string) string 
 // one made the key, the other received it.
 func TestBothRecordsJoin(t *testing.T) {
 	t.Parallel()
-	needAWS(t)
+	keywardtest.NeedTools(t)
 	i := keywardtest.Start(t, keywardtest.Options{})
 	id := backingKeyOf(t, i, createStoreKey(t, i))
 	if id == "" {

@@ -22,7 +22,7 @@ var documented = map[string]bool{"KMSInvalidStateException": true, "KMSInternalE
 // and kmsuser is locked and repaired: documented errors while the cause is there, none after it, no wrong answer ever.
 func TestCausesUnderLoad(t *testing.T) {
 	t.Parallel()
-	needAWS(t)
+	keywardtest.NeedTools(t)
 	if testing.Short() {
 		t.Skip("a minute of load")
 	}

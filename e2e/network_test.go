@@ -16,7 +16,7 @@ import (
 // before stopped.
 func TestNetworkOfAKeyStore(t *testing.T) {
 	t.Parallel()
-	needAWS(t)
+	keywardtest.NeedTools(t)
 	block, err := network.FreeLoopbackBlock()
 	if err != nil {
 		t.Fatal(err)

@@ -29,7 +29,7 @@ type recovery struct {
 // cluster, with kill -9 of every process while the backup is made and while it is restored.
 func TestRecoverDeletedMaterialAcrossKills(t *testing.T) {
 	t.Parallel()
-	needAWS(t)
+	keywardtest.NeedTools(t)
 	i := keywardtest.Start(t, keywardtest.Options{Args: []string{"--dev"}})
 	r := recovery{owner: owner{t, i, exampleStore(t, i).CustomKeyStoreId}, key: createStoreKey(t, i)}
 	r.old = aws.ToString(exampleCluster(t, i).ClusterId)

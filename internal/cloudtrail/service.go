@@ -21,8 +21,9 @@ const (
 	pruneAtOnce  = 100     // segments
 	fileEvents   = 10_000  // events of a log file, more only if one segment holds more
 	packInterval = 2 * time.Second
-	// share is how much longer the background rests than it works: calls come first.
-	share = 3
+	// share is how much longer the background rests than it works: calls come first. What piles up under load is
+	// packed when the load is over; a lookup packs what it needs.
+	share = 9
 )
 
 // When files are delivered, by the installation's clock.

@@ -1,4 +1,6 @@
-package e2e
+// Package runbooks executes docs/runbooks as it stands. It is apart from package e2e only because it takes minutes, and
+// packages are tested side by side.
+package runbooks
 
 import (
 	"fmt"
@@ -13,7 +15,13 @@ import (
 	"keyward/internal/keywardtest"
 )
 
-const runbooks = "../docs/runbooks"
+const folder = "../../docs/runbooks"
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	keywardtest.Cleanup()
+	os.Exit(code)
+}
 
 // page is a runbook: shell blocks, each with what it prints where the page shows that.
 type page struct {
@@ -31,7 +39,7 @@ type step struct {
 // a store without keys get an installation of their own.
 func TestRunbooks(t *testing.T) {
 	t.Parallel()
-	needAWS(t)
+	keywardtest.NeedTools(t)
 	var shared *keywardtest.Installation
 	dir := t.TempDir()
 	for _, p := range pages(t) {
@@ -53,7 +61,7 @@ func TestRunbooks(t *testing.T) {
 // pages reads the runbooks in the order of the table in their README.
 func pages(t *testing.T) (all []page) {
 	t.Helper()
-	index, err := os.ReadFile(filepath.Join(runbooks, "README.md"))
+	index, err := os.ReadFile(filepath.Join(folder, "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +70,7 @@ func pages(t *testing.T) (all []page) {
 		listed[link[1]] = true
 		all = append(all, readPage(t, link[1]))
 	}
-	files, err := filepath.Glob(filepath.Join(runbooks, "*.md"))
+	files, err := filepath.Glob(filepath.Join(folder, "*.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +84,7 @@ func pages(t *testing.T) (all []page) {
 
 func readPage(t *testing.T, name string) page {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(runbooks, name))
+	text, err := os.ReadFile(filepath.Join(folder, name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +107,7 @@ func readPage(t *testing.T, name string) page {
 // play runs the page's blocks in one shell and compares what each printed.
 func (p page) play(t *testing.T, i *keywardtest.Installation, dir, with string) {
 	t.Helper()
-	prelude, err := filepath.Abs(filepath.Join(runbooks, "prelude.sh"))
+	prelude, err := filepath.Abs(filepath.Join(folder, "prelude.sh"))
 	if err != nil {
 		t.Fatal(err)
 	}
