@@ -1,4 +1,4 @@
-# The few things done again and again. `go test ./...` needs none of this.
+# The few things done again and again. `go test -timeout 30m ./...` needs none of this.
 
 .PHONY: build test race lint bench generate ci
 
@@ -6,10 +6,10 @@ build: ## one static binary, dist/keyward
 	CGO_ENABLED=0 go build -trimpath -o dist/keyward ./cmd/keyward
 
 test:
-	go test ./...
+	go test -timeout 30m ./...
 
 race:
-	go test -race ./...
+	go test -race -timeout 30m ./...
 
 lint: dist/staticcheck
 	test -z "$$(gofmt -l . | tee /dev/stderr)"
