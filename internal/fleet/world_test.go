@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -67,6 +68,8 @@ type world struct {
 	db      *sqlite.DB
 	network *network.Service
 	service *cloudhsm.Service
+	// current is service for the goroutines of clients, which go on while a restart replaces it.
+	current atomic.Pointer[cloudhsm.Service]
 	fleet   *Fleet
 	rows    map[string]operation.Row
 	stop    func()
@@ -121,6 +124,7 @@ func (w *world) start(create bool) {
 		Store: w.db.CloudHSM(), Network: w.network, Fleet: w.fleet, Authority: authority, Timing: w.timing,
 		Now: time.Now, Log: log,
 	})
+	w.current.Store(w.service)
 	w.rows = make(map[string]operation.Row)
 	for _, row := range append(w.service.API().Rows, w.network.API().Rows...) {
 		w.rows[row.Name] = row
@@ -305,7 +309,7 @@ func (w *world) client(cluster string) *hsmclient.Cluster {
 	w.Helper()
 	client, err := hsmclient.New(hsmclient.Config{
 		Addresses: func(context.Context) ([]string, error) {
-			c, err := w.service.Cluster(context.Background(), scope, cluster)
+			c, err := w.current.Load().Cluster(context.Background(), scope, cluster)
 			if err != nil {
 				return nil, err
 			}
