@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -404,5 +405,5 @@ func ReadExamplePassword(data string) (secret.Bytes, error) {
 	if err != nil {
 		return secret.Bytes{}, fmt.Errorf("reading the example cluster's admin password: %w", err)
 	}
-	return secret.New(slices.Clip(text[:len(text)-len("\n")])), nil
+	return secret.New(bytes.TrimSuffix(text, []byte{'\n'})), nil
 }
