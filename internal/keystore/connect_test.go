@@ -282,11 +282,11 @@ func TestRestart(t *testing.T) {
 		if e := w.describe(id); e.ConnectionState != connection.Connected || !w.m.Available(k) {
 			t.Fatalf("%+v", e)
 		}
-		_, err = w.m.Open(t.Context(), k, nil, sealed)
+		_, err = w.m.Open(t.Context(), k, &k.Material, nil, sealed)
 		w.wants(err, "KMSInvalidStateException")
 		h.set(func(h *hsms) { h.down = false })
 		w.eventually(func() bool {
-			_, err = w.m.Open(t.Context(), k, nil, sealed)
+			_, err = w.m.Open(t.Context(), k, &k.Material, nil, sealed)
 			return err == nil
 		})
 		if h.password() != rotated || h.failed() != 0 {

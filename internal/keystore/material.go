@@ -158,7 +158,7 @@ func (m *Manager) Seal(ctx context.Context, k *kms.Key, aad, plaintext []byte) (
 }
 
 // Open implements kms.Material.
-func (m *Manager) Open(ctx context.Context, k *kms.Key, aad, sealed []byte) ([]byte, error) {
+func (m *Manager) Open(ctx context.Context, k *kms.Key, _ *kms.MaterialRecord, aad, sealed []byte) ([]byte, error) {
 	pool, id, err := m.session(ctx, k)
 	if err != nil {
 		return nil, err

@@ -36,10 +36,10 @@ func TestGenerate42(t *testing.T) {
 	}
 	sealed, err := w.m.Seal(t.Context(), k, []byte("context"), []byte("plaintext"))
 	w.must(err)
-	if got, err := w.m.Open(t.Context(), k, []byte("context"), sealed); err != nil || string(got) != "plaintext" {
+	if got, err := w.m.Open(t.Context(), k, &k.Material, []byte("context"), sealed); err != nil || string(got) != "plaintext" {
 		t.Errorf("%q, %v", got, err)
 	}
-	if _, err := w.m.Open(t.Context(), k, []byte("another"), sealed); err != kms.ErrBadCiphertext {
+	if _, err := w.m.Open(t.Context(), k, &k.Material, []byte("another"), sealed); err != kms.ErrBadCiphertext {
 		t.Errorf("another context: %v", err)
 	}
 	if random, err := w.m.Random(t.Context(), k, 40); err != nil || len(random) != 40 {
@@ -153,7 +153,7 @@ func TestUseRefused53to56(t *testing.T) {
 			w.must(err)
 			test.prepare(w, w.plane.hsms(clusterA), k)
 			for range 2 {
-				_, err = w.m.Open(t.Context(), k, nil, sealed)
+				_, err = w.m.Open(t.Context(), k, &k.Material, nil, sealed)
 				w.wants(err, test.code)
 				contains(t, text(err), test.text)
 				if f, ok := fault.As(err); ok && f.HTTPStatus() != test.status {
@@ -165,7 +165,7 @@ func TestUseRefused53to56(t *testing.T) {
 			}
 			w.plane.relieve(clusterA, func(h *hsms) { h.busy = false })
 			if test.status == 500 {
-				if _, err := w.m.Open(t.Context(), k, nil, sealed); err != nil {
+				if _, err := w.m.Open(t.Context(), k, &k.Material, nil, sealed); err != nil {
 					t.Errorf("56: a retry after release: %v", err)
 				}
 			}
@@ -263,7 +263,7 @@ func TestMoveToRestoredCluster60(t *testing.T) {
 	w.must(w.update(id, awskms.UpdateCustomKeyStoreInput{CloudHsmClusterId: aws.String("cluster-restored234")}))
 	w.must(w.connect(id))
 	w.await(id, connection.Connected)
-	if got, err := w.m.Open(t.Context(), k, nil, sealed); err != nil || string(got) != "x" {
+	if got, err := w.m.Open(t.Context(), k, &k.Material, nil, sealed); err != nil || string(got) != "x" {
 		t.Errorf("%q, %v", got, err)
 	}
 }

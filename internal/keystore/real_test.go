@@ -67,12 +67,12 @@ func TestRealHSMs(t *testing.T) {
 	w.must(err)
 	opens := func() {
 		t.Helper()
-		if got, err := w.m.Open(t.Context(), k, []byte("context"), sealed); err != nil || string(got) != "plaintext" {
+		if got, err := w.m.Open(t.Context(), k, &k.Material, []byte("context"), sealed); err != nil || string(got) != "plaintext" {
 			t.Fatalf("%q, %v\n%s", got, err, w.log.String())
 		}
 	}
 	opens()
-	if _, err := w.m.Open(t.Context(), k, []byte("another"), sealed); err != kms.ErrBadCiphertext {
+	if _, err := w.m.Open(t.Context(), k, &k.Material, []byte("another"), sealed); err != kms.ErrBadCiphertext {
 		t.Errorf("another context: %v", err)
 	}
 	w.m.TakeInventory(t.Context())
@@ -151,7 +151,7 @@ func TestRealHSMs(t *testing.T) {
 		opens()
 	})
 	w.must(w.m.Discard(t.Context(), k))
-	_, err = w.m.Open(t.Context(), k, nil, sealed)
+	_, err = w.m.Open(t.Context(), k, &k.Material, nil, sealed)
 	w.wants(err, "KMSInvalidStateException")
 	contains(t, text(err), "KMS cannot find the key material for")
 }

@@ -69,11 +69,10 @@ func (s *Service) aliasTarget(ctx context.Context, call *operation.Call, operati
 	if strings.HasPrefix(target, aliasPrefix) || strings.Contains(target, ":"+aliasPrefix) {
 		return nil, invalid("Aliases must refer to keys. Not aliases")
 	}
-	k, err := s.resolve(ctx, call, operation, target, byKey)
+	k, err := s.key(ctx, call, about(operation), target)
 	if err != nil {
 		return nil, err
 	}
-	call.About(keyType, k.arn)
 	call.About(keyType, k.Scope.Alias(name))
 	return k, s.permits(operation, k.Key)
 }
@@ -101,7 +100,7 @@ func (s *Service) target(tx Tx, operation string, k *snapshot) error {
 }
 
 func (s *Service) changeAlias(ctx context.Context, call *operation.Call, k *snapshot, name string, fn func(Tx) error) error {
-	err := s.snapshots.change(ctx, call.Event, touched{scope: k.Scope, aliases: []string{name}}, func(tx Tx) error {
+	err := s.snapshots.change(ctx, call.Event, touched{aliases: []aliasRef{{k.Scope, name}}}, func(tx Tx) error {
 		call.Event.Response = audit.Members{{Name: "keyId", Value: k.arn}}
 		return fn(tx)
 	})

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 )
@@ -15,12 +16,14 @@ import (
 //	version (1) ‖ key id (16) ‖ material id (16) ‖ what Material.Seal gave
 //
 // The header names key and material, so that Decrypt needs no KeyId and a rotated key finds the material again. The
-// material id is the first half of the KeyMaterialId, or zeros for a key in a custom key store, whose material never
-// changes. Header, key ARN and encryption context are authenticated by Material.Seal.
+// version tells single-Region from multi-Region key ids. The material id is the first half of the KeyMaterialId, or zeros
+// for a key in a custom key store, whose material never changes. Header, the key's identity and encryption context are
+// authenticated by Material.Seal.
 
 const (
-	blobVersion = 1
-	headerSize  = 1 + 16 + 16
+	singleRegion = 1 // version: the key id is a UUID
+	multiRegion  = 2 // version: the key id is "mrk-" and 32 hex digits
+	headerSize   = 1 + 16 + 16
 	// maxBlob is the API's bound of a CiphertextBlob, in bytes.
 	maxBlob = 6144
 	// maxContext bounds the sum of an encryption context's keys and values, in bytes.
@@ -31,21 +34,27 @@ type header [headerSize]byte
 
 var errBlob = errors.New("kms: not a ciphertext of a symmetric key")
 
-// headerOf builds the header of k's ciphertexts.
-func headerOf(k *Key) (h header, err error) {
-	id, err := uuid.Parse(k.ID)
+// headerOf builds the header of ciphertexts under one of k's materials.
+func headerOf(k *Key, m *MaterialRecord) (h header, err error) {
+	if digits, ok := strings.CutPrefix(k.ID, multiRegionPrefix); ok {
+		h[0] = multiRegion
+		_, err = hex.Decode(h[1:17], []byte(digits))
+	} else {
+		h[0] = singleRegion
+		var id uuid.UUID
+		id, err = uuid.Parse(k.ID)
+		copy(h[1:], id[:])
+	}
 	if err != nil {
 		return h, fmt.Errorf("kms: key id %q: %w", k.ID, err)
 	}
-	h[0] = blobVersion
-	copy(h[1:], id[:])
-	if k.Material.ID == "" {
+	if m.ID == "" {
 		return h, nil
 	}
-	if len(k.Material.ID) != 64 {
-		return h, fmt.Errorf("kms: key %s: its material id has %d digits", k.ID, len(k.Material.ID))
+	if len(m.ID) != 64 {
+		return h, fmt.Errorf("kms: key %s: its material id has %d digits", k.ID, len(m.ID))
 	}
-	if _, err := hex.Decode(h[17:], []byte(k.Material.ID[:32])); err != nil {
+	if _, err := hex.Decode(h[17:], []byte(m.ID[:32])); err != nil {
 		return h, fmt.Errorf("kms: key %s: its material id: %w", k.ID, err)
 	}
 	return h, nil
@@ -53,7 +62,7 @@ func headerOf(k *Key) (h header, err error) {
 
 // parseBlob takes a ciphertext apart.
 func parseBlob(blob []byte) (h header, sealed []byte, err error) {
-	if len(blob) <= headerSize || len(blob) > maxBlob || blob[0] != blobVersion {
+	if len(blob) <= headerSize || len(blob) > maxBlob || blob[0] != singleRegion && blob[0] != multiRegion {
 		return h, nil, errBlob
 	}
 	copy(h[:], blob)
@@ -61,17 +70,22 @@ func parseBlob(blob []byte) (h header, sealed []byte, err error) {
 }
 
 // keyID is the id of the key that the header names.
-func (h *header) keyID() string { return uuid.UUID(h[1:17]).String() }
+func (h *header) keyID() string {
+	if h[0] == multiRegion {
+		return multiRegionPrefix + hex.EncodeToString(h[1:17])
+	}
+	return uuid.UUID(h[1:17]).String()
+}
 
-// authenticated is what a ciphertext is bound to beside its plaintext: header, key ARN, and the encryption context as
-// its pairs in the order of keys. Every part carries its length, so that no two inputs look alike.
-func authenticated(h *header, keyARN string, context map[string]string) []byte {
-	size := headerSize + len(keyARN) + 8*len(context) + 8
+// authenticated is what a ciphertext is bound to beside its plaintext: header, the key's identity, and the encryption
+// context as its pairs in the order of keys. Every part carries its length, so that no two inputs look alike.
+func authenticated(h *header, identity string, context map[string]string) []byte {
+	size := headerSize + len(identity) + 8*len(context) + 8
 	for k, v := range context {
 		size += len(k) + len(v)
 	}
 	out := append(make([]byte, 0, size), h[:]...)
-	out = appendCounted(out, keyARN)
+	out = appendCounted(out, identity)
 	out = binary.BigEndian.AppendUint32(out, uint32(len(context)))
 	if len(context) == 0 {
 		return out

@@ -14,7 +14,7 @@ import (
 // Key is a KMS key as it is kept. Values read from a Store are snapshots: change a copy and put it back.
 type Key struct {
 	Scope arn.Scope
-	ID    string // UUID
+	ID    string // UUID, or "mrk-" and 32 hex digits for a multi-Region key
 	// Version counts changes; UpdateKey compares and swaps on it.
 	Version     int64
 	Created     time.Time
@@ -22,29 +22,103 @@ type Key struct {
 	Spec        types.KeySpec
 	Usage       types.KeyUsageType
 	Origin      types.OriginType
-	// State is the underlying state: Enabled, Disabled or PendingDeletion. What callers see also depends on whether
-	// the material can be reached (Material.Available).
+	// State is the underlying state: any but Unavailable. What callers see also depends on whether the material can be
+	// reached (Material.Available).
 	State        types.KeyState
 	DeletionDate time.Time // zero unless PendingDeletion
+	// PendingWindow is the waiting period in days of a key that is PendingReplicaDeletion; it begins when the last
+	// replica is gone.
+	PendingWindow int
+	// Settles is when a key that is Creating or Updating becomes what Settled says; zero in all other states.
+	Settles time.Time
+	Settled types.KeyState
 	// StoreID names the custom key store; empty for keys of the default store.
 	StoreID string
 	Policy  string
-	Tags    []types.Tag
-	// Material is what Material.Generate returned.
+	// Bound maps ARNs of principals that Policy names to the unique ids they stood for when the policy was put: a user or
+	// role that is made again under the same name is somebody else.
+	Bound map[string]string
+	Tags  []types.Tag
+	// Material is the current material: it encrypts, and is what Material.Generate returned.
 	Material MaterialRecord
+	// Others are the key's other materials in the order in which they came: earlier ones, which still decrypt, and such
+	// as wait for a rotation.
+	Others   []MaterialRecord
+	Rotation Rotation
+	// PrimaryRegion is where the primary of a multi-Region key is; empty for single-Region keys.
+	PrimaryRegion string
 }
 
 // ARN of the key.
 func (k *Key) ARN() string { return k.Scope.Key(k.ID) }
 
-// MaterialRecord is what must be kept to use a key's material again. It holds nothing in clear.
+// MultiRegion reports whether the key may have related keys in other Regions.
+func (k *Key) MultiRegion() bool { return k.PrimaryRegion != "" }
+
+// Primary reports whether the key is the primary of its multi-Region family.
+func (k *Key) Primary() bool { return k.PrimaryRegion == k.Scope.Region }
+
+// identity names the key in what is bound to it cryptographically: its ARN, or, since related multi-Region keys are
+// interchangeable, the ARN without a Region.
+func (k *Key) identity() string {
+	if k.MultiRegion() {
+		return arn.Scope{Account: k.Scope.Account}.Key(k.ID)
+	}
+	return k.ARN()
+}
+
+// Due is when something happens to the key by itself: the earliest of its deletion, rotation, the expiry of imported
+// material and the end of a transient state. It is zero if nothing will.
+func (k *Key) Due() time.Time {
+	var due time.Time
+	sooner := func(t time.Time) {
+		if !t.IsZero() && (due.IsZero() || t.Before(due)) {
+			due = t
+		}
+	}
+	sooner(k.DeletionDate)
+	sooner(k.Settles)
+	sooner(k.Material.ValidTo)
+	for i := range k.Others {
+		sooner(k.Others[i].ValidTo)
+	}
+	if k.State == types.KeyStateEnabled && (!k.MultiRegion() || k.Primary()) {
+		sooner(k.Rotation.Next)
+		sooner(k.Rotation.Started)
+	}
+	return due
+}
+
+// Rotation is how the material of a key changes. Related multi-Region keys have the same.
+type Rotation struct {
+	Enabled bool
+	Period  int       // days, once rotation was enabled
+	Next    time.Time // of the automatic rotation; zero unless enabled
+	// Started is when a rotation on demand was asked for that has not happened yet.
+	Started time.Time
+	// OnDemand counts the rotations on demand that the key ever had.
+	OnDemand int
+}
+
+// MaterialRecord is what must be kept to use a key's material again, and its history. It holds nothing in clear.
 type MaterialRecord struct {
 	// ID is the KeyMaterialId: 64 hex digits for keys of the default store, empty in custom key stores.
 	ID string
-	// Wrapped is the material under the root key; empty where the material lives elsewhere.
+	// Wrapped is the material under the root key; empty where the material lives elsewhere, or was imported and is gone.
 	Wrapped []byte
 	// BackingKeyID is the id attribute of the HSM key, in lower-case hex without 0x; empty in the default store.
 	BackingKeyID string
+
+	// State of the material in its key; empty in custom key stores.
+	State types.KeyMaterialState
+	// Rotated is when it became current by a rotation of this type; zero for the first.
+	Rotated      time.Time
+	RotationType types.RotationType
+
+	// ValidTo is when imported material expires; zero where it does not, or is gone.
+	ValidTo time.Time
+	// Description was given when the material was imported.
+	Description string
 }
 
 // Alias points to a key of its account and Region.
@@ -66,10 +140,12 @@ type Store interface {
 	// Aliases lists aliases with names above after in the order of names, at most limit; keyID, when not empty,
 	// restricts them to one key.
 	Aliases(ctx context.Context, scope arn.Scope, keyID, after string, limit int) ([]Alias, error)
-	// CountAliases of one key.
-	CountAliases(ctx context.Context, scope arn.Scope, keyID string) (int, error)
-	// DueDeletions lists keys of all scopes that are PendingDeletion with a DeletionDate not after now.
-	DueDeletions(ctx context.Context, now time.Time, limit int) ([]*Key, error)
+	// Find returns a key by its id, whosever it is; id names at most one in a Region.
+	Find(ctx context.Context, region, id string) (*Key, error)
+	// Related lists the keys of a multi-Region family, in the order of their Regions.
+	Related(ctx context.Context, account, id string) ([]*Key, error)
+	// Due lists keys of all scopes for which Key.Due is not after now, the most overdue first.
+	Due(ctx context.Context, now time.Time, limit int) ([]*Key, error)
 	// Discards lists what Tx.InsertDiscard added and nobody has deleted yet, at most limit, oldest first.
 	Discards(ctx context.Context, limit int) ([]*Key, error)
 	// Change runs fn in one transaction together with the call's event (nil for background work): all or nothing is
@@ -80,6 +156,7 @@ type Store interface {
 // Tx is the inside of a Change; its reads see its writes.
 type Tx interface {
 	Key(scope arn.Scope, keyID string) (*Key, error)
+	Related(account, keyID string) ([]*Key, error)
 	Alias(scope arn.Scope, name string) (*Alias, error)
 	CountAliases(scope arn.Scope, keyID string) (int, error)
 	// CountKeys of one account and Region. It must not depend on their number.
@@ -99,6 +176,8 @@ type Tx interface {
 	InsertDiscard(*Key) error
 	// DeleteDiscard forgets the note; fault.ErrNotFound if it is gone.
 	DeleteDiscard(scope arn.Scope, keyID string) error
+	// AddEvent keeps one more event with the change, beside the one that Change was given.
+	AddEvent(*audit.Event) error
 }
 
 // ErrBadCiphertext is what Material.Open answers when the bytes were not sealed under this key with this context.
@@ -107,12 +186,13 @@ var ErrBadCiphertext = errors.New("kms: not sealed under this key and context")
 // Material performs the cryptography of the keys in its care and never lets their material out. Errors that are
 // faults go to the caller as they are.
 type Material interface {
-	// Generate makes 256-bit AES material for the new key k (whose ID, Scope and StoreID are set).
+	// Generate makes material for k, whose ID, Scope, Spec and StoreID are set.
 	Generate(ctx context.Context, k *Key) (MaterialRecord, error)
-	// Seal encrypts plaintext, authenticating aad with it; the result is nonce, ciphertext and tag in one.
+	// Seal encrypts plaintext under the symmetric key's current material, authenticating aad with it; the result is nonce,
+	// ciphertext and tag in one.
 	Seal(ctx context.Context, k *Key, aad, plaintext []byte) ([]byte, error)
-	// Open reverses Seal, or answers ErrBadCiphertext.
-	Open(ctx context.Context, k *Key, aad, sealed []byte) ([]byte, error)
+	// Open reverses Seal under one of k's materials, or answers ErrBadCiphertext.
+	Open(ctx context.Context, k *Key, m *MaterialRecord, aad, sealed []byte) ([]byte, error)
 	// Random returns n random bytes, 1 to 1024, from where k's material lives.
 	Random(ctx context.Context, k *Key, n int) ([]byte, error)
 	// Discard removes the material, at once and for good.

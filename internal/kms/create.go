@@ -192,7 +192,7 @@ func (s *Service) keep(ctx context.Context, call *operation.Call, k *Key) (*type
 	if k.StoreID != "" {
 		call.Event.Additional.Add("backingKey", backingKey(k))
 	}
-	err = s.snapshots.change(ctx, call.Event, touched{scope: k.Scope, keyID: k.ID}, func(tx Tx) error {
+	err = s.snapshots.change(ctx, call.Event, oneKey(k), func(tx Tx) error {
 		n, err := tx.CountKeys(k.Scope)
 		if err != nil {
 			return err

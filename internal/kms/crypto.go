@@ -18,7 +18,8 @@ func (s *Service) encrypt(ctx context.Context, call *operation.Call, in *kms.Enc
 	if err := checkContext(in.EncryptionContext); err != nil {
 		return nil, err
 	}
-	u := use{operation: "Encrypt", action: "Encrypt", algorithm: in.EncryptionAlgorithm, tokens: in.GrantTokens}
+	q := question{operation: "Encrypt", tokens: in.GrantTokens, context: in.EncryptionContext}
+	u := encryption(q, in.EncryptionAlgorithm, "")
 	k, err := s.usable(ctx, call, u, *in.KeyId)
 	if err != nil {
 		return nil, err
@@ -46,7 +47,8 @@ func (s *Service) decrypt(ctx context.Context, call *operation.Call, in *kms.Dec
 	if in.Recipient != nil {
 		return nil, errRecipient
 	}
-	u := use{operation: "Decrypt", action: "Decrypt", algorithm: in.EncryptionAlgorithm, tokens: in.GrantTokens}
+	q := question{operation: "Decrypt", tokens: in.GrantTokens, context: in.EncryptionContext}
+	u := encryption(q, in.EncryptionAlgorithm, "")
 	c := ciphertext{in.CiphertextBlob, in.EncryptionContext, in.KeyId, "keyId", aws.ToBool(in.DryRun), in.DryRunModifiers}
 	opened, err := s.decipher(ctx, call, u, c)
 	if err != nil {
@@ -132,7 +134,11 @@ func (s *Service) decipher(ctx context.Context, call *operation.Call, u use, c c
 	} else if expected.ID != p.key.ID {
 		return parsed{}, errIncorrectKey
 	}
-	if err := s.check(call, u, p.key); err != nil {
+	call.About(keyType, p.key.arn)
+	if err := checkTokens(u.tokens); err != nil {
+		return parsed{}, err
+	}
+	if err := s.fit(call, u, p.key); err != nil {
 		return parsed{}, err
 	}
 	if c.dryRun {
@@ -160,7 +166,7 @@ func (s *Service) expected(ctx context.Context, call *operation.Call, u use, c c
 	if c.keyID == nil {
 		return nil, nil
 	}
-	k, err := s.resolve(ctx, call, u.action, *c.keyID, byAnyName)
+	k, err := s.resolve(ctx, call, u.iam(), *c.keyID, byAnyName)
 	if err != nil {
 		return nil, err
 	}
@@ -175,8 +181,12 @@ func (s *Service) reEncrypt(ctx context.Context, call *operation.Call, in *kms.R
 		return nil, err
 	}
 	dryRun := aws.ToBool(in.DryRun)
-	from := use{"ReEncrypt", "ReEncryptFrom", in.SourceEncryptionAlgorithm, in.GrantTokens, "source"}
-	to := use{"ReEncrypt", "ReEncryptTo", in.DestinationEncryptionAlgorithm, in.GrantTokens, "destination"}
+	from := encryption(question{
+		operation: "ReEncrypt", action: "ReEncryptFrom", tokens: in.GrantTokens, context: in.SourceEncryptionContext,
+	}, in.SourceEncryptionAlgorithm, "source")
+	to := encryption(question{
+		operation: "ReEncrypt", action: "ReEncryptTo", tokens: in.GrantTokens, context: in.DestinationEncryptionContext,
+	}, in.DestinationEncryptionAlgorithm, "destination")
 	c := ciphertext{in.CiphertextBlob, in.SourceEncryptionContext, in.SourceKeyId, "sourceKeyId", dryRun, in.DryRunModifiers}
 	source, err := s.decipher(ctx, call, from, c)
 	if err != nil && err != error(errDryRun) {

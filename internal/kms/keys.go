@@ -14,12 +14,9 @@ import (
 )
 
 func (s *Service) describeKey(ctx context.Context, call *operation.Call, in *kms.DescribeKeyInput) (*kms.DescribeKeyOutput, error) {
-	k, err := s.resolve(ctx, call, "DescribeKey", *in.KeyId, byAnyName)
+	q := question{operation: "DescribeKey", accepts: byAnyName, tokens: in.GrantTokens}
+	k, err := s.key(ctx, call, q, *in.KeyId)
 	if err != nil {
-		return nil, err
-	}
-	call.About(keyType, k.arn)
-	if err := checkTokens(in.GrantTokens); err != nil {
 		return nil, err
 	}
 	return &kms.DescribeKeyOutput{KeyMetadata: s.metadata(k)}, nil
@@ -56,17 +53,16 @@ type edit func(k *Key, response *audit.Members) error
 
 // mutate runs an operation that changes one key, named by id or ARN. The key's state is checked twice: on the way in,
 // and again on what the transaction finds.
-func (s *Service) mutate(ctx context.Context, call *operation.Call, operation, name string, change edit) (*Key, error) {
-	seen, err := s.resolve(ctx, call, operation, name, byKey)
+func (s *Service) mutate(ctx context.Context, call *operation.Call, q question, name string, change edit) (*Key, error) {
+	seen, err := s.key(ctx, call, q, name)
 	if err != nil {
 		return nil, err
 	}
-	call.About(keyType, seen.arn)
-	if err := s.permits(operation, seen.Key); err != nil {
+	if err := s.permits(q.operation, seen.Key); err != nil {
 		return nil, err
 	}
 	var changed Key
-	err = s.snapshots.change(ctx, call.Event, touched{scope: seen.Scope, keyID: seen.ID}, func(tx Tx) error {
+	err = s.snapshots.change(ctx, call.Event, oneKey(seen.Key), func(tx Tx) error {
 		current, err := tx.Key(seen.Scope, seen.ID)
 		if errors.Is(err, fault.ErrNotFound) {
 			return keyNotFound(seen.Scope, seen.ID)
@@ -74,7 +70,7 @@ func (s *Service) mutate(ctx context.Context, call *operation.Call, operation, n
 		if err != nil {
 			return err
 		}
-		if err := s.permits(operation, current); err != nil {
+		if err := s.permits(q.operation, current); err != nil {
 			return err
 		}
 		changed = *current
@@ -100,7 +96,7 @@ func (s *Service) disableKey(ctx context.Context, call *operation.Call, in *kms.
 
 // setState changes the underlying state, which an unavailable key shows once it is available again.
 func (s *Service) setState(ctx context.Context, call *operation.Call, op, name string, to types.KeyState) (*operation.Void, error) {
-	_, err := s.mutate(ctx, call, op, name, func(k *Key, _ *audit.Members) error {
+	_, err := s.mutate(ctx, call, about(op), name, func(k *Key, _ *audit.Members) error {
 		k.State = to
 		return nil
 	})
@@ -108,7 +104,7 @@ func (s *Service) setState(ctx context.Context, call *operation.Call, op, name s
 }
 
 func (s *Service) updateKeyDescription(ctx context.Context, call *operation.Call, in *kms.UpdateKeyDescriptionInput) (*operation.Void, error) {
-	_, err := s.mutate(ctx, call, "UpdateKeyDescription", *in.KeyId, func(k *Key, _ *audit.Members) error {
+	_, err := s.mutate(ctx, call, about("UpdateKeyDescription"), *in.KeyId, func(k *Key, _ *audit.Members) error {
 		k.Description = *in.Description
 		return nil
 	})

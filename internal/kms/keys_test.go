@@ -192,7 +192,7 @@ func TestScheduledDeletion(t *testing.T) {
 
 func (w *world) deleteDue() {
 	w.Helper()
-	if err := w.service.DeleteDue(context.Background()); err != nil {
+	if err := w.service.CatchUp(context.Background()); err != nil {
 		w.Fatal(err)
 	}
 }

@@ -293,12 +293,12 @@ func (f *fakeStores) Seal(ctx context.Context, k *kms.Key, aad, plaintext []byte
 	return f.keys.Seal(ctx, c, aad, plaintext)
 }
 
-func (f *fakeStores) Open(ctx context.Context, k *kms.Key, aad, sealed []byte) ([]byte, error) {
+func (f *fakeStores) Open(ctx context.Context, k *kms.Key, _ *kms.MaterialRecord, aad, sealed []byte) ([]byte, error) {
 	c, err := f.inCluster(k)
 	if err != nil {
 		return nil, err
 	}
-	return f.keys.Open(ctx, c, aad, sealed)
+	return f.keys.Open(ctx, c, &c.Material, aad, sealed)
 }
 
 func (f *fakeStores) Random(ctx context.Context, k *kms.Key, n int) ([]byte, error) {

@@ -9,6 +9,8 @@ import (
 	"encoding/hex"
 	"fmt"
 
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+
 	"keyward/internal/secret"
 	"keyward/internal/xaes"
 )
@@ -50,12 +52,17 @@ func (d *DefaultStore) Generate(_ context.Context, k *Key) (MaterialRecord, erro
 	if _, err := rand.Read(material); err != nil {
 		return MaterialRecord{}, err
 	}
+	return d.keep(k, material)
+}
+
+// keep wraps material of k, made here or elsewhere.
+func (d *DefaultStore) keep(k *Key, material []byte) (MaterialRecord, error) {
 	id := d.name(k, material)
 	wrapped, err := d.root.Seal(wrapping(k, id), material)
 	if err != nil {
 		return MaterialRecord{}, fmt.Errorf("kms: wrapping key material: %w", err)
 	}
-	return MaterialRecord{ID: id, Wrapped: wrapped}, nil
+	return MaterialRecord{ID: id, Wrapped: wrapped, State: types.KeyMaterialStateCurrent}, nil
 }
 
 // name is the KeyMaterialId: 64 hex digits that depend on key id and material.
@@ -69,16 +76,16 @@ func (d *DefaultStore) name(k *Key, material []byte) string {
 
 // wrapping binds wrapped material to its key, so that records cannot be exchanged in the database.
 func wrapping(k *Key, materialID string) string {
-	return "kms key material " + materialID + " of " + k.ARN()
+	return "kms key material " + materialID + " of " + k.identity()
 }
 
-// cipher returns k's cipher, unwrapping the material if need be.
-func (d *DefaultStore) cipher(k *Key) (cipher.AEAD, error) {
-	ready, generation, ok := d.ciphers.get(k.Material.ID)
+// cipher returns the cipher of one of k's materials, unwrapping it if need be.
+func (d *DefaultStore) cipher(k *Key, m *MaterialRecord) (cipher.AEAD, error) {
+	ready, generation, ok := d.ciphers.get(m.ID)
 	if ok {
 		return ready, nil
 	}
-	material, err := d.root.Open(wrapping(k, k.Material.ID), k.Material.Wrapped)
+	material, err := d.root.Open(wrapping(k, m.ID), m.Wrapped)
 	if err != nil {
 		return nil, fmt.Errorf("kms: unwrapping the material of %s: %w", k.ARN(), err)
 	}
@@ -87,13 +94,13 @@ func (d *DefaultStore) cipher(k *Key) (cipher.AEAD, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.ciphers.put(k.Material.ID, made, generation)
+	d.ciphers.put(m.ID, made, generation)
 	return made, nil
 }
 
 // Seal implements Material: nonce (24 bytes), ciphertext, tag (16 bytes).
 func (d *DefaultStore) Seal(_ context.Context, k *Key, aad, plaintext []byte) ([]byte, error) {
-	aead, err := d.cipher(k)
+	aead, err := d.cipher(k, &k.Material)
 	if err != nil {
 		return nil, err
 	}
@@ -105,11 +112,11 @@ func (d *DefaultStore) Seal(_ context.Context, k *Key, aad, plaintext []byte) ([
 }
 
 // Open implements Material.
-func (d *DefaultStore) Open(_ context.Context, k *Key, aad, sealed []byte) ([]byte, error) {
+func (d *DefaultStore) Open(_ context.Context, k *Key, m *MaterialRecord, aad, sealed []byte) ([]byte, error) {
 	if len(sealed) < xaes.NonceSize+xaes.Overhead {
 		return nil, ErrBadCiphertext
 	}
-	aead, err := d.cipher(k)
+	aead, err := d.cipher(k, m)
 	if err != nil {
 		return nil, err
 	}
@@ -127,11 +134,19 @@ func (d *DefaultStore) Random(_ context.Context, _ *Key, n int) ([]byte, error) 
 	return out, err
 }
 
-// Discard implements Material. The wrapped material goes with the key's record; here only the cipher is let go.
+// Discard implements Material. The wrapped material goes with the key's record; here only the ciphers are let go.
 func (d *DefaultStore) Discard(_ context.Context, k *Key) error {
-	d.ciphers.begin(k.Material.ID)
-	d.ciphers.end(k.Material.ID)
+	d.forget(k.Material.ID)
+	for i := range k.Others {
+		d.forget(k.Others[i].ID)
+	}
 	return nil
+}
+
+// forget lets go of what was made of one material.
+func (d *DefaultStore) forget(materialID string) {
+	d.ciphers.begin(materialID)
+	d.ciphers.end(materialID)
 }
 
 // Available implements Material: what is in this process always is.

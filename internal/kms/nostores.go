@@ -34,7 +34,7 @@ func (n noStores) Seal(_ context.Context, k *Key, _, _ []byte) ([]byte, error) {
 	return nil, n.unknown(k.StoreID)
 }
 
-func (n noStores) Open(_ context.Context, k *Key, _, _ []byte) ([]byte, error) {
+func (n noStores) Open(_ context.Context, k *Key, _ *MaterialRecord, _, _ []byte) ([]byte, error) {
 	return nil, n.unknown(k.StoreID)
 }
 

@@ -23,11 +23,10 @@ func defaultPolicy(account string) string {
 }
 
 func (s *Service) getKeyPolicy(ctx context.Context, call *operation.Call, in *kms.GetKeyPolicyInput) (*kms.GetKeyPolicyOutput, error) {
-	k, err := s.resolve(ctx, call, "GetKeyPolicy", *in.KeyId, byKey)
+	k, err := s.key(ctx, call, about("GetKeyPolicy"), *in.KeyId)
 	if err != nil {
 		return nil, err
 	}
-	call.About(keyType, k.arn)
 	if in.PolicyName != nil && *in.PolicyName != policyName {
 		return nil, fault.New("NotFoundException", "No such policy exists")
 	}
@@ -35,11 +34,9 @@ func (s *Service) getKeyPolicy(ctx context.Context, call *operation.Call, in *km
 }
 
 func (s *Service) listKeyPolicies(ctx context.Context, call *operation.Call, in *kms.ListKeyPoliciesInput) (*kms.ListKeyPoliciesOutput, error) {
-	k, err := s.resolve(ctx, call, "ListKeyPolicies", *in.KeyId, byKey)
-	if err != nil {
+	if _, err := s.key(ctx, call, about("ListKeyPolicies"), *in.KeyId); err != nil {
 		return nil, err
 	}
-	call.About(keyType, k.arn)
 	if in.Marker != nil { // one policy fits every page, so no marker was ever given out
 		return nil, errMarker
 	}
@@ -50,16 +47,15 @@ func (s *Service) putKeyPolicy(ctx context.Context, call *operation.Call, in *km
 	if in.PolicyName != nil && *in.PolicyName != policyName {
 		return nil, invalid("The only valid value of PolicyName is %s.", policyName)
 	}
-	k, err := s.resolve(ctx, call, "PutKeyPolicy", *in.KeyId, byKey)
+	k, err := s.key(ctx, call, about("PutKeyPolicy"), *in.KeyId)
 	if err != nil {
 		return nil, err
 	}
-	call.About(keyType, k.arn)
 	// Outside of the transaction: reading a large document would keep all other writers waiting.
 	if err := s.checkPolicy(call, k.arn, *in.Policy, in.BypassPolicyLockoutSafetyCheck); err != nil {
 		return nil, err
 	}
-	_, err = s.mutate(ctx, call, "PutKeyPolicy", k.arn, func(k *Key, _ *audit.Members) error {
+	_, err = s.mutate(ctx, call, about("PutKeyPolicy"), k.arn, func(k *Key, _ *audit.Members) error {
 		k.Policy = *in.Policy
 		return nil
 	})

@@ -22,6 +22,8 @@ const (
 	keyType     = "AWS::KMS::Key" // CloudTrail's resource type of keys and of aliases
 	aliasPrefix = "alias/"
 	keyPrefix   = "key/"
+	// multiRegionPrefix begins the id of a multi-Region key; 32 hex digits follow.
+	multiRegionPrefix = "mrk-"
 )
 
 // resolve finds the key that a caller named. Names without an account are looked up in the caller's own. action is the
@@ -92,7 +94,7 @@ func (s *Service) keyByAlias(ctx context.Context, scope arn.Scope, name string, 
 
 // wellFormed reports whether id is a UUID or a multi-Region key id ("mrk-" and 32 hex digits).
 func wellFormed(id string) bool {
-	if digits, ok := strings.CutPrefix(id, "mrk-"); ok {
+	if digits, ok := strings.CutPrefix(id, multiRegionPrefix); ok {
 		return len(digits) == 32 && isHex(digits)
 	}
 	if len(id) != 36 {

@@ -50,7 +50,7 @@ type Service struct {
 	log       *slog.Logger
 	limits    Limits
 	wake      chan struct{} // capacity 1: something may have become due
-	deleting  sync.Mutex    // held by DeleteDue
+	catching  sync.Mutex    // held by CatchUp
 }
 
 // New makes a Service. Its background work needs Run.

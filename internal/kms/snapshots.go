@@ -20,20 +20,44 @@ const (
 // snapshot is a key as it was read, with what each use of it needs. It is shared and never changed.
 type snapshot struct {
 	*Key
-	arn    string
-	header header
+	arn      string
+	identity string
+	header   header   // of ciphertexts under the current material
+	others   []header // likewise, one for each of Key.Others
 }
 
 func newSnapshot(k *Key) (*snapshot, error) {
-	h, err := headerOf(k)
-	if err != nil {
+	s := &snapshot{Key: k, arn: k.ARN(), identity: k.identity(), others: make([]header, len(k.Others))}
+	var err error
+	if s.header, err = headerOf(k, &k.Material); err != nil {
 		return nil, err
 	}
-	return &snapshot{k, k.ARN(), h}, nil
+	for i := range k.Others {
+		if s.others[i], err = headerOf(k, &k.Others[i]); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// sealedBy is the material that a ciphertext's header names; nil if it is none of the key's.
+func (s *snapshot) sealedBy(h *header) *MaterialRecord {
+	if *h == s.header {
+		return &s.Material
+	}
+	for i := range s.others {
+		if *h == s.others[i] {
+			return &s.Others[i]
+		}
+	}
+	return nil
 }
 
 func (s *snapshot) weight() int {
 	w := snapshotShare + len(s.Policy) + len(s.Description)
+	for i := range s.Others {
+		w += len(s.Others[i].Wrapped) + headerSize + 256
+	}
 	for _, t := range s.Tags {
 		w += len(*t.TagKey) + len(*t.TagValue) + 64
 	}
@@ -97,12 +121,14 @@ func (s *snapshots) target(ctx context.Context, ref aliasRef) (string, error) {
 	return a.KeyID, nil
 }
 
-// touched names the records of one scope that a change may replace or remove.
+// touched names the records that a change may replace or remove.
 type touched struct {
-	scope   arn.Scope
-	keyID   string
-	aliases []string
+	keys    []keyRef
+	aliases []aliasRef
 }
+
+// oneKey is touched for changes of a single key.
+func oneKey(k *Key) touched { return touched{keys: []keyRef{{k.Scope, k.ID}}} }
 
 // attempts bounds how often a change is decided again because another one came between.
 const attempts = 10
@@ -124,19 +150,19 @@ func (s *snapshots) change(ctx context.Context, event *audit.Event, t touched, f
 }
 
 func (s *snapshots) begin(t touched) {
-	if t.keyID != "" {
-		s.keys.begin(keyRef{t.scope, t.keyID})
+	for _, ref := range t.keys {
+		s.keys.begin(ref)
 	}
-	for _, name := range t.aliases {
-		s.aliases.begin(aliasRef{t.scope, name})
+	for _, ref := range t.aliases {
+		s.aliases.begin(ref)
 	}
 }
 
 func (s *snapshots) end(t touched) {
-	if t.keyID != "" {
-		s.keys.end(keyRef{t.scope, t.keyID})
+	for _, ref := range t.keys {
+		s.keys.end(ref)
 	}
-	for _, name := range t.aliases {
-		s.aliases.end(aliasRef{t.scope, name})
+	for _, ref := range t.aliases {
+		s.aliases.end(ref)
 	}
 }

@@ -83,7 +83,7 @@ func (s *Service) tagResource(ctx context.Context, call *operation.Call, in *kms
 	if err := checkTags(in.Tags, s.limits.TagsPerKey); err != nil {
 		return nil, err
 	}
-	_, err := s.mutate(ctx, call, "TagResource", *in.KeyId, func(k *Key, _ *audit.Members) error {
+	_, err := s.mutate(ctx, call, about("TagResource"), *in.KeyId, func(k *Key, _ *audit.Members) error {
 		k.Tags = mergeTags(k.Tags, in.Tags)
 		return checkTagCount(len(k.Tags), s.limits.TagsPerKey)
 	})
@@ -92,7 +92,7 @@ func (s *Service) tagResource(ctx context.Context, call *operation.Call, in *kms
 
 // untagResource passes over keys that are not there.
 func (s *Service) untagResource(ctx context.Context, call *operation.Call, in *kms.UntagResourceInput) (*operation.Void, error) {
-	_, err := s.mutate(ctx, call, "UntagResource", *in.KeyId, func(k *Key, _ *audit.Members) error {
+	_, err := s.mutate(ctx, call, about("UntagResource"), *in.KeyId, func(k *Key, _ *audit.Members) error {
 		k.Tags = slices.DeleteFunc(slices.Clone(k.Tags), func(t types.Tag) bool {
 			return slices.Contains(in.TagKeys, aws.ToString(t.TagKey))
 		})
@@ -106,11 +106,10 @@ func (s *Service) listResourceTags(ctx context.Context, call *operation.Call, in
 	if err != nil {
 		return nil, err
 	}
-	k, err := s.resolve(ctx, call, "ListResourceTags", *in.KeyId, byKey)
+	k, err := s.key(ctx, call, about("ListResourceTags"), *in.KeyId)
 	if err != nil {
 		return nil, err
 	}
-	call.About(keyType, k.arn)
 	l := newListing("ListResourceTags", k.Scope, k.ID)
 	after, err := l.after(in.Marker)
 	if err != nil {

@@ -15,53 +15,45 @@ const symmetric = types.EncryptionAlgorithmSpecSymmetricDefault
 
 // use is one key in a cryptographic call.
 type use struct {
-	operation string // for key states and texts: "Encrypt"
-	action    string // for authorisation: "Encrypt", "ReEncryptFrom"
-	algorithm types.EncryptionAlgorithmSpec
-	tokens    []string
+	question
+	usage     types.KeyUsageType
+	algorithm string // empty where the operation chooses none
 	// prefix of the key's member in the event: "", "source", "destination".
 	prefix string
 }
 
-// usable resolves a key for cryptography and checks all that does not depend on the data.
+// encryption is the use of a key to encrypt or decrypt.
+func encryption(q question, algorithm types.EncryptionAlgorithmSpec, prefix string) use {
+	q.accepts = byAnyName
+	return use{q, types.KeyUsageTypeEncryptDecrypt, string(algorithm), prefix}
+}
+
+// usable finds a key for cryptography and checks all that does not depend on the data.
 func (s *Service) usable(ctx context.Context, call *operation.Call, u use, name string) (*snapshot, error) {
-	k, err := s.resolve(ctx, call, u.action, name, byAnyName)
+	k, err := s.key(ctx, call, u.question, name)
 	if err != nil {
 		return nil, err
 	}
-	return k, s.check(call, u, k)
+	return k, s.fit(call, u, k)
 }
 
-// check goes through grant tokens, key state, usage and algorithm, in this order (AWS does not document the order of
-// state and usage).
-func (s *Service) check(call *operation.Call, u use, k *snapshot) error {
-	about(call, k, u.prefix)
-	if err := checkTokens(u.tokens); err != nil {
-		return err
-	}
+// fit goes through key state, usage and algorithm, in this order (AWS does not document the order of state and usage).
+func (s *Service) fit(call *operation.Call, u use, k *snapshot) error {
+	noteMaterial(call, k, u.prefix)
 	if err := s.permits(u.operation, k.Key); err != nil {
 		return err
 	}
-	if k.Usage != types.KeyUsageTypeEncryptDecrypt {
+	if k.Usage != u.usage {
 		return wrongUsage(k.Key, u.operation)
 	}
-	if u.algorithm != "" && u.algorithm != symmetric {
-		return wrongAlgorithm(string(u.algorithm), k.Key)
+	if u.algorithm != "" && u.algorithm != string(symmetric) {
+		return wrongAlgorithm(u.algorithm, k.Key)
 	}
 	return nil
 }
 
-// checkTokens refuses grant tokens: this service has issued none.
-func checkTokens(tokens []string) error {
-	if len(tokens) > 0 {
-		return errGrantToken
-	}
-	return nil
-}
-
-// about notes in the event which key a cryptographic call is about and where its material is.
-func about(call *operation.Call, k *snapshot, prefix string) {
-	call.About(keyType, k.arn)
+// noteMaterial notes in the event of a cryptographic call where the key's material is.
+func noteMaterial(call *operation.Call, k *snapshot, prefix string) {
 	if k.StoreID == "" {
 		name := "keyMaterialId"
 		if prefix != "" {
@@ -91,7 +83,7 @@ func addOnce(to *audit.Members, name string, value any) {
 
 // seal encrypts under k, bound to the encryption context.
 func (s *Service) seal(ctx context.Context, k *snapshot, context map[string]string, plaintext []byte) ([]byte, error) {
-	sealed, err := s.material(k.Key).Seal(ctx, k.Key, authenticated(&k.header, k.arn, context), plaintext)
+	sealed, err := s.material(k.Key).Seal(ctx, k.Key, authenticated(&k.header, k.identity, context), plaintext)
 	if err != nil {
 		return nil, unexpected("encrypting", err)
 	}
@@ -101,10 +93,11 @@ func (s *Service) seal(ctx context.Context, k *snapshot, context map[string]stri
 
 // open reverses seal for a ciphertext whose header names k.
 func (s *Service) open(ctx context.Context, k *snapshot, h *header, sealed []byte, context map[string]string) ([]byte, error) {
-	if *h != k.header {
-		return nil, invalidCiphertext(errBlob) // another material of this key
+	m := k.sealedBy(h)
+	if m == nil {
+		return nil, invalidCiphertext(errBlob) // not a material of this key
 	}
-	plaintext, err := s.material(k.Key).Open(ctx, k.Key, authenticated(h, k.arn, context), sealed)
+	plaintext, err := s.material(k.Key).Open(ctx, k.Key, m, authenticated(h, k.identity, context), sealed)
 	if errors.Is(err, ErrBadCiphertext) {
 		return nil, invalidCiphertext(err)
 	}

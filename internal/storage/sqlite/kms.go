@@ -40,7 +40,7 @@ func (s *statement) on(db *sql.DB, query string) (*sql.Stmt, error) {
 
 const (
 	keyColumns = `account, region, id, version, created_ms, description, spec, usage, origin, state, deletion_ms, store_id,
-		policy, tags, material_id, wrapped, backing_key_id`
+		policy, tags, material_id, wrapped, backing_key_id, primary_region, details`
 	selectKey    = `SELECT ` + keyColumns + ` FROM kms_key WHERE account = ? AND region = ? AND id = ?`
 	aliasColumns = `account, region, name, key_id, created_ms, updated_ms`
 	selectAlias  = `SELECT ` + aliasColumns + ` FROM kms_alias WHERE account = ? AND region = ? AND name = ?`
@@ -86,15 +86,23 @@ func (s *kmsStore) Aliases(ctx context.Context, scope arn.Scope, keyID, after st
 	})
 }
 
-func (s *kmsStore) CountAliases(ctx context.Context, scope arn.Scope, keyID string) (n int, err error) {
-	err = s.db.read.QueryRowContext(ctx, countAliases, scope.Account, scope.Region, keyID).Scan(&n)
-	return n, err
+func (s *kmsStore) Find(ctx context.Context, region, id string) (*kms.Key, error) {
+	return scanKey(s.db.read.QueryRowContext(ctx, `SELECT `+keyColumns+` FROM kms_key WHERE id = ? AND region = ?`, id, region))
 }
 
-func (s *kmsStore) DueDeletions(ctx context.Context, now time.Time, limit int) ([]*kms.Key, error) {
+func (s *kmsStore) Related(ctx context.Context, account, id string) ([]*kms.Key, error) {
+	return related(ctx, s.db.read, account, id)
+}
+
+func related(ctx context.Context, from queryer, account, id string) ([]*kms.Key, error) {
+	rows, err := from.QueryContext(ctx,
+		`SELECT `+keyColumns+` FROM kms_key WHERE id = ? AND account = ? AND primary_region <> '' ORDER BY region`, id, account)
+	return collect(rows, err, scanKey)
+}
+
+func (s *kmsStore) Due(ctx context.Context, now time.Time, limit int) ([]*kms.Key, error) {
 	rows, err := s.db.read.QueryContext(ctx,
-		`SELECT `+keyColumns+` FROM kms_key WHERE deletion_ms > 0 AND deletion_ms <= ? ORDER BY deletion_ms LIMIT ?`,
-		millis(now), limit)
+		`SELECT `+keyColumns+` FROM kms_key WHERE due_ms > 0 AND due_ms <= ? ORDER BY due_ms LIMIT ?`, millis(now), limit)
 	return collect(rows, err, scanKey)
 }
 
@@ -122,6 +130,10 @@ func (t kmsTx) Key(scope arn.Scope, id string) (*kms.Key, error) {
 	return scanKey(t.tx.QueryRowContext(t.ctx, selectKey, scope.Account, scope.Region, id))
 }
 
+func (t kmsTx) Related(account, id string) ([]*kms.Key, error) {
+	return related(t.ctx, t.tx, account, id)
+}
+
 func (t kmsTx) Alias(scope arn.Scope, name string) (*kms.Alias, error) {
 	return scanAlias(t.tx.QueryRowContext(t.ctx, selectAlias, scope.Account, scope.Region, name))
 }
@@ -138,26 +150,27 @@ func (t kmsTx) CountKeys(scope arn.Scope) (n int, err error) {
 }
 
 func (t kmsTx) InsertKey(k *kms.Key) error {
-	tags, err := encodeTags(k.Tags)
+	tags, details, err := encodeKey(k)
 	if err != nil {
 		return err
 	}
-	_, err = t.tx.ExecContext(t.ctx, `INSERT INTO kms_key (`+keyColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+	_, err = t.tx.ExecContext(t.ctx, `INSERT INTO kms_key (`+keyColumns+`, due_ms) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		k.Scope.Account, k.Scope.Region, k.ID, k.Version, millis(k.Created), k.Description, k.Spec, k.Usage, k.Origin,
-		k.State, millis(k.DeletionDate), k.StoreID, k.Policy, tags, k.Material.ID, wrapped(k), k.Material.BackingKeyID)
+		k.State, millis(k.DeletionDate), k.StoreID, k.Policy, tags, k.Material.ID, wrapped(&k.Material), k.Material.BackingKeyID,
+		k.PrimaryRegion, details, millis(k.Due()))
 	return exists(err)
 }
 
 func (t kmsTx) UpdateKey(k *kms.Key) error {
-	tags, err := encodeTags(k.Tags)
+	tags, details, err := encodeKey(k)
 	if err != nil {
 		return err
 	}
 	err = swapped(t.tx.ExecContext(t.ctx, `UPDATE kms_key SET version = version + 1, description = ?, state = ?,
-		deletion_ms = ?, policy = ?, tags = ?, material_id = ?, wrapped = ?, backing_key_id = ?
-		WHERE account = ? AND region = ? AND id = ? AND version = ?`,
-		k.Description, k.State, millis(k.DeletionDate), k.Policy, tags, k.Material.ID, wrapped(k), k.Material.BackingKeyID,
-		k.Scope.Account, k.Scope.Region, k.ID, k.Version))
+		deletion_ms = ?, policy = ?, tags = ?, material_id = ?, wrapped = ?, backing_key_id = ?, primary_region = ?, details = ?,
+		due_ms = ? WHERE account = ? AND region = ? AND id = ? AND version = ?`,
+		k.Description, k.State, millis(k.DeletionDate), k.Policy, tags, k.Material.ID, wrapped(&k.Material), k.Material.BackingKeyID,
+		k.PrimaryRegion, details, millis(k.Due()), k.Scope.Account, k.Scope.Region, k.ID, k.Version))
 	if err != nil {
 		return err
 	}
@@ -207,26 +220,32 @@ func found(result sql.Result, err error) error {
 	return fault.ErrNotFound
 }
 
+func (t kmsTx) AddEvent(e *audit.Event) error { return insertEvent(t.ctx, t.tx, e) }
+
 // wrapped is never NULL.
-func wrapped(k *kms.Key) []byte {
-	if k.Material.Wrapped == nil {
+func wrapped(m *kms.MaterialRecord) []byte {
+	if m.Wrapped == nil {
 		return []byte{}
 	}
-	return k.Material.Wrapped
+	return m.Wrapped
 }
 
 func scanKey(row scanner) (*kms.Key, error) {
 	var k kms.Key
 	var created, deletion int64
-	var tags string
+	var tags, details string
 	err := row.Scan(&k.Scope.Account, &k.Scope.Region, &k.ID, &k.Version, &created, &k.Description, &k.Spec, &k.Usage,
-		&k.Origin, &k.State, &deletion, &k.StoreID, &k.Policy, &tags, &k.Material.ID, &k.Material.Wrapped, &k.Material.BackingKeyID)
+		&k.Origin, &k.State, &deletion, &k.StoreID, &k.Policy, &tags, &k.Material.ID, &k.Material.Wrapped, &k.Material.BackingKeyID,
+		&k.PrimaryRegion, &details)
 	if err != nil {
 		return nil, notFound(err)
 	}
 	k.Created, k.DeletionDate = fromMillis(created), fromMillis(deletion)
 	if k.Tags, err = decodeTags(tags); err != nil {
 		return nil, fmt.Errorf("key %s: %w", k.ID, err)
+	}
+	if err := decodeDetails(details, &k); err != nil {
+		return nil, fmt.Errorf("key %s: its details are damaged: %w", k.ID, err)
 	}
 	return &k, nil
 }

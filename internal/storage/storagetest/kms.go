@@ -47,7 +47,8 @@ func KMS(t *testing.T, open func(t *testing.T) KMSEngine) {
 		{"key ids are unique in their scope", keyUniqueness},
 		{"deletion", keyDeletion},
 		{"keys are listed by id", keyListing},
-		{"due deletions", dueDeletions},
+		{"what is due", due},
+		{"keys are found by id and family", related},
 		{"aliases", aliases},
 		{"aliases are listed by name", aliasListing},
 		{"a transaction reads what it wrote", readYourWrites},
@@ -108,8 +109,17 @@ func keyRoundTrip(t *testing.T, e KMSEngine) {
 	plain.Tags, plain.Material.Wrapped, plain.Description = nil, nil, ""
 	full.Origin, full.StoreID, full.Material = types.OriginTypeAwsCloudhsm, "cks-1", kms.MaterialRecord{BackingKeyID: "ff00"}
 	full.State, full.DeletionDate = types.KeyStatePendingDeletion, instant.AddDate(0, 0, 7)
-	insert(t, e.Store, plain, full)
-	for _, want := range []*kms.Key{plain, full} {
+	eventful := newKey(here)
+	eventful.PendingWindow, eventful.Settles, eventful.Settled = 9, instant, types.KeyStateDisabled
+	eventful.PrimaryRegion, eventful.Bound = "eu-west-1", map[string]string{"arn:aws:iam::111122223333:user/a": "AIDAA"}
+	eventful.Rotation = kms.Rotation{Enabled: true, Period: 90, Next: instant.AddDate(0, 0, 90), Started: instant, OnDemand: 3}
+	eventful.Material.State, eventful.Material.Description = types.KeyMaterialStateCurrent, "der Schlüssel"
+	eventful.Others = []kms.MaterialRecord{
+		{ID: "cd", Wrapped: []byte{1}, State: types.KeyMaterialStateNonCurrent, Rotated: instant, RotationType: types.RotationTypeOnDemand},
+		{ID: "ef", State: types.KeyMaterialStatePendingRotation, ValidTo: instant},
+	}
+	insert(t, e.Store, plain, full, eventful)
+	for _, want := range []*kms.Key{plain, full, eventful} {
 		got, err := e.Store.Key(t.Context(), here, want.ID)
 		if err != nil {
 			t.Fatal(err)
@@ -216,7 +226,7 @@ func keyListing(t *testing.T, e KMSEngine) {
 	same(t, want, got)
 }
 
-func dueDeletions(t *testing.T, e KMSEngine) {
+func due(t *testing.T, e KMSEngine) {
 	var due []string
 	for i, at := range []time.Time{{}, instant.Add(2), instant.Add(-time.Hour), instant, instant.Add(time.Millisecond)} {
 		k := newKey([]arn.Scope{here, there}[i%2])
@@ -229,7 +239,7 @@ func dueDeletions(t *testing.T, e KMSEngine) {
 			due = append(due, k.ID)
 		}
 	}
-	keys, err := e.Store.DueDeletions(t.Context(), instant, 10)
+	keys, err := e.Store.Due(t.Context(), instant, 10)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,9 +255,36 @@ func dueDeletions(t *testing.T, e KMSEngine) {
 	slices.Sort(due)
 	slices.Sort(got)
 	same(t, due, got)
-	if keys, err := e.Store.DueDeletions(t.Context(), instant, 2); err != nil || len(keys) != 2 {
+	if keys, err := e.Store.Due(t.Context(), instant, 2); err != nil || len(keys) != 2 {
 		t.Errorf("%d keys, %v; want no more than the limit of 2", len(keys), err)
 	}
+}
+
+func related(t *testing.T, e KMSEngine) {
+	alone, primary := newKey(here), newKey(there)
+	primary.ID, primary.PrimaryRegion = "mrk-00112233445566778899aabbccddeeff", there.Region
+	replica := newKey(here)
+	replica.ID, replica.PrimaryRegion = primary.ID, there.Region
+	foreign := newKey(arn.Scope{Account: "444455556666", Region: "ap-south-1"})
+	foreign.ID, foreign.PrimaryRegion = primary.ID, foreign.Scope.Region
+	insert(t, e.Store, alone, replica, primary, foreign)
+	want := []*kms.Key{primary, replica} // eu-west-1, us-east-1
+	got, err := e.Store.Related(t.Context(), here.Account, primary.ID)
+	is(t, "listing a family", err, nil)
+	same(t, want, got)
+	change(t, e.Store, func(tx kms.Tx) error {
+		got, err := tx.Related(here.Account, primary.ID)
+		same(t, want, got)
+		return err
+	})
+	if got, err := e.Store.Related(t.Context(), here.Account, alone.ID); err != nil || len(got) != 0 {
+		t.Errorf("a single-Region key is related to %v, %v", got, err)
+	}
+	got1, err := e.Store.Find(t.Context(), here.Region, alone.ID)
+	is(t, "finding a key", err, nil)
+	same(t, alone, got1)
+	_, err = e.Store.Find(t.Context(), there.Region, alone.ID)
+	is(t, "finding a key in another Region", err, fault.ErrNotFound)
 }
 
 func aliases(t *testing.T, e KMSEngine) {
@@ -264,11 +301,6 @@ func aliases(t *testing.T, e KMSEngine) {
 		t.Fatal(err)
 	}
 	same(t, a, got)
-	for id, want := range map[string]int{k.ID: 0, other.ID: 1} {
-		if n, err := e.Store.CountAliases(t.Context(), here, id); err != nil || n != want {
-			t.Errorf("%d aliases, %v; want %d", n, err, want)
-		}
-	}
 	change(t, e.Store, func(tx kms.Tx) error { return tx.DeleteAlias(here, "alias/a") })
 	for what, fn := range map[string]func(kms.Tx) error{
 		"updating a deleted alias": func(tx kms.Tx) error { return tx.UpdateAlias(a) },

@@ -1,0 +1,102 @@
+package kms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"keyward/internal/audit"
+	"keyward/internal/fault"
+	"keyward/internal/policy"
+)
+
+const (
+	// dueInterval is how often due keys are looked for when nothing wakes the service: what is announced to callers is
+	// counted in days. Transient states wake the service themselves.
+	dueInterval = time.Minute
+	dueBatch    = 100
+)
+
+// Wake makes Run look for what is due now, for example because the clock was moved.
+func (s *Service) Wake() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run does with keys what is due, until ctx ends.
+func (s *Service) Run(ctx context.Context) {
+	tick := time.NewTicker(dueInterval)
+	defer tick.Stop()
+	for {
+		if err := s.CatchUp(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("doing with keys what is due", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-s.wake:
+		}
+	}
+}
+
+// CatchUp does with all keys what is due (Key.Due). Each step is one transaction with its event; a crash between two steps
+// is caught up on by the next call.
+func (s *Service) CatchUp(ctx context.Context) error {
+	s.catching.Lock() // two at once would both try to discard, and one of them report failure
+	defer s.catching.Unlock()
+	if err := s.discardAll(ctx); err != nil {
+		return err
+	}
+	for {
+		due, err := s.store.Due(ctx, s.now(), dueBatch)
+		if err != nil {
+			return fmt.Errorf("kms: looking for what is due: %w", err)
+		}
+		for _, k := range due {
+			if err := s.happen(ctx, k); err != nil {
+				return err
+			}
+		}
+		if len(due) < dueBatch {
+			return s.discardAll(ctx)
+		}
+	}
+}
+
+// happen does what is due for k, one thing at a time: what else is due is found again. A key that was changed since it
+// was listed is left to the next round.
+func (s *Service) happen(ctx context.Context, k *Key) error {
+	var err error
+	switch now := s.now(); {
+	case reached(k.DeletionDate, now):
+		err = s.delete(ctx, k)
+	}
+	if errors.Is(err, fault.ErrConflict) {
+		return nil
+	}
+	return err
+}
+
+// reached reports whether a due time is over; zero never is.
+func reached(due, now time.Time) bool { return !due.IsZero() && !due.After(now) }
+
+// serviceEvent is the record of what the service did to k by itself.
+func (s *Service) serviceEvent(name string, k *Key) *audit.Event {
+	return &audit.Event{
+		ID:        uuid.NewString(),
+		Time:      s.now(),
+		Region:    k.Scope.Region,
+		Caller:    policy.Caller{Type: audit.ServiceCaller, Account: k.Scope.Account},
+		SourceIP:  "AWS Internal",
+		UserAgent: "AWS Internal",
+		Source:    "kms.amazonaws.com",
+		Name:      name,
+		Resources: []audit.Resource{{Type: keyType, ARN: k.ARN()}},
+	}
+}
