@@ -82,11 +82,17 @@ func (k *Key) Due() time.Time {
 	for i := range k.Others {
 		sooner(k.Others[i].ValidTo)
 	}
-	if k.State == types.KeyStateEnabled && (!k.MultiRegion() || k.Primary()) {
+	if k.mayRotateNow() {
 		sooner(k.Rotation.Next)
 		sooner(k.Rotation.Started)
 	}
 	return due
+}
+
+// mayRotateNow reports whether rotations that are due happen: those of disabled keys wait, and replicas follow their
+// primary.
+func (k *Key) mayRotateNow() bool {
+	return k.State == types.KeyStateEnabled && (!k.MultiRegion() || k.Primary())
 }
 
 // Rotation is how the material of a key changes. Related multi-Region keys have the same.

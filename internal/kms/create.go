@@ -164,7 +164,7 @@ func (s *Service) newKey(call *operation.Call, in *kms.CreateKeyInput, w wished)
 		Scope:       call.Scope,
 		ID:          uuid.NewString(),
 		Version:     1,
-		Created:     s.now().UTC().Truncate(time.Millisecond),
+		Created:     s.instant(),
 		Description: aws.ToString(in.Description),
 		Spec:        w.spec,
 		Usage:       w.usage,

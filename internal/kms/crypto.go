@@ -59,16 +59,19 @@ func (s *Service) decrypt(ctx context.Context, call *operation.Call, in *kms.Dec
 		return nil, err
 	}
 	return &kms.DecryptOutput{
-		Plaintext: plaintext, KeyId: &opened.key.arn, EncryptionAlgorithm: symmetric, KeyMaterialId: materialID(opened.key),
+		Plaintext: plaintext, KeyId: &opened.key.arn, EncryptionAlgorithm: symmetric, KeyMaterialId: opened.materialID(),
 	}, nil
 }
 
-// materialID is absent for keys in custom key stores.
-func materialID(k *snapshot) *string {
-	if k.Material.ID == "" {
+// materialID of what encrypts; absent for keys in custom key stores.
+func materialID(k *snapshot) *string { return k.Material.id() }
+
+// id is absent in custom key stores.
+func (m *MaterialRecord) id() *string {
+	if m.ID == "" {
 		return nil
 	}
-	return &k.Material.ID
+	return &m.ID
 }
 
 // ciphertext is what Decrypt and ReEncrypt are given to open.
@@ -108,6 +111,14 @@ type parsed struct {
 	sealed []byte
 }
 
+// materialID of what decrypts, which is not always what encrypts; absent for keys in custom key stores.
+func (p *parsed) materialID() *string {
+	if m := p.key.sealedBy(&p.header); m != nil {
+		return m.id()
+	}
+	return nil
+}
+
 // decipher finds and checks the key of a ciphertext. A key that the caller names must exist before the ciphertext is
 // looked at. A ciphertext that names no key of this account and Region is invalid, whatever key the caller expects; one
 // that names another key than the expected one is for the wrong key.
@@ -135,6 +146,7 @@ func (s *Service) decipher(ctx context.Context, call *operation.Call, u use, c c
 		return parsed{}, errIncorrectKey
 	}
 	call.About(keyType, p.key.arn)
+	noteMaterial(call, p.key, p.key.sealedBy(&p.header), u.prefix)
 	if err := checkTokens(u.tokens); err != nil {
 		return parsed{}, err
 	}
@@ -214,7 +226,7 @@ func (s *Service) reEncrypt(ctx context.Context, call *operation.Call, in *kms.R
 		KeyId:                          &destination.arn,
 		SourceEncryptionAlgorithm:      symmetric,
 		DestinationEncryptionAlgorithm: symmetric,
-		SourceKeyMaterialId:            materialID(source.key),
+		SourceKeyMaterialId:            source.materialID(),
 		DestinationKeyMaterialId:       materialID(destination),
 	}, nil
 }

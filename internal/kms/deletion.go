@@ -33,7 +33,7 @@ func (s *Service) scheduleKeyDeletion(
 	if days < minWindow || days > maxWindow {
 		return nil, invalid("PendingWindowInDays must be between %d and %d", minWindow, maxWindow)
 	}
-	due := s.now().UTC().Truncate(time.Millisecond).AddDate(0, 0, int(days))
+	due := s.instant().AddDate(0, 0, int(days))
 	k, err := s.mutate(ctx, call, about("ScheduleKeyDeletion"), *in.KeyId, func(k *Key, response *audit.Members) error {
 		k.State, k.DeletionDate = types.KeyStatePendingDeletion, due
 		response.Add("keyState", k.State)

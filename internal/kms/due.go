@@ -58,13 +58,12 @@ func (s *Service) CatchUp(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("kms: looking for what is due: %w", err)
 		}
+		var failed error // of one key, which must not keep the others waiting
 		for _, k := range due {
-			if err := s.happen(ctx, k); err != nil {
-				return err
-			}
+			failed = errors.Join(failed, s.happen(ctx, k))
 		}
-		if len(due) < dueBatch {
-			return s.discardAll(ctx)
+		if len(due) < dueBatch || failed != nil {
+			return errors.Join(failed, s.discardAll(ctx))
 		}
 	}
 }
@@ -76,12 +75,17 @@ func (s *Service) happen(ctx context.Context, k *Key) error {
 	switch now := s.now(); {
 	case reached(k.DeletionDate, now):
 		err = s.delete(ctx, k)
+	case k.mayRotateNow() && (reached(k.Rotation.Started, now) || reached(k.Rotation.Next, now)):
+		err = s.rotate(ctx, k)
 	}
 	if errors.Is(err, fault.ErrConflict) {
 		return nil
 	}
 	return err
 }
+
+// instant is now in the form in which times are kept.
+func (s *Service) instant() time.Time { return s.now().UTC().Truncate(time.Millisecond) }
 
 // reached reports whether a due time is over; zero never is.
 func reached(due, now time.Time) bool { return !due.IsZero() && !due.After(now) }

@@ -51,18 +51,23 @@ func (s *Service) listKeys(ctx context.Context, call *operation.Call, in *kms.Li
 // holds the key's ARN as keyId.
 type edit func(k *Key, response *audit.Members) error
 
-// mutate runs an operation that changes one key, named by id or ARN. The key's state is checked twice: on the way in,
-// and again on what the transaction finds.
+// mutate runs an operation that changes one key, named by id or ARN.
 func (s *Service) mutate(ctx context.Context, call *operation.Call, q question, name string, change edit) (*Key, error) {
 	seen, err := s.key(ctx, call, q, name)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.permits(q.operation, seen.Key); err != nil {
+	return s.alter(ctx, call, q.operation, seen, change)
+}
+
+// alter changes one key that was found. The key's state is checked twice: on the way in, and again on what the
+// transaction finds.
+func (s *Service) alter(ctx context.Context, call *operation.Call, op string, seen *snapshot, change edit) (*Key, error) {
+	if err := s.permits(op, seen.Key); err != nil {
 		return nil, err
 	}
 	var changed Key
-	err = s.snapshots.change(ctx, call.Event, oneKey(seen.Key), func(tx Tx) error {
+	err := s.snapshots.change(ctx, call.Event, oneKey(seen.Key), func(tx Tx) error {
 		current, err := tx.Key(seen.Scope, seen.ID)
 		if errors.Is(err, fault.ErrNotFound) {
 			return keyNotFound(seen.Scope, seen.ID)
@@ -70,7 +75,7 @@ func (s *Service) mutate(ctx context.Context, call *operation.Call, q question, 
 		if err != nil {
 			return err
 		}
-		if err := s.permits(q.operation, current); err != nil {
+		if err := s.permits(op, current); err != nil {
 			return err
 		}
 		changed = *current

@@ -10,17 +10,20 @@ import (
 
 // Limits are the quotas of one account and Region (AWS KMS Developer Guide, "Resource quotas"). Zero means AWS's value.
 type Limits struct {
-	Keys          int // 100,000
-	AliasesPerKey int // 50
-	TagsPerKey    int // 50
-	PolicyBytes   int // 32,768
+	Keys              int // 100,000
+	AliasesPerKey     int // 50
+	TagsPerKey        int // 50
+	PolicyBytes       int // 32,768
+	OnDemandRotations int // of one key: 25
 }
 
 func (l Limits) withDefaults() Limits {
 	for _, q := range []struct {
 		value *int
 		usual int
-	}{{&l.Keys, 100_000}, {&l.AliasesPerKey, 50}, {&l.TagsPerKey, 50}, {&l.PolicyBytes, 32_768}} {
+	}{
+		{&l.Keys, 100_000}, {&l.AliasesPerKey, 50}, {&l.TagsPerKey, 50}, {&l.PolicyBytes, 32_768}, {&l.OnDemandRotations, 25},
+	} {
 		if *q.value == 0 {
 			*q.value = q.usual
 		}
@@ -93,6 +96,12 @@ func (s *Service) API() operation.Service {
 			operation.Write("UpdateKeyDescription", s.updateKeyDescription, "KeyId", "Description"),
 			operation.Write("ScheduleKeyDeletion", s.scheduleKeyDeletion, "KeyId"),
 			operation.Write("CancelKeyDeletion", s.cancelKeyDeletion, "KeyId"),
+
+			operation.Write("EnableKeyRotation", s.enableKeyRotation, "KeyId"),
+			operation.Write("DisableKeyRotation", s.disableKeyRotation, "KeyId"),
+			operation.Read("GetKeyRotationStatus", s.getKeyRotationStatus, "KeyId"),
+			operation.Write("RotateKeyOnDemand", s.rotateKeyOnDemand, "KeyId"),
+			operation.Read("ListKeyRotations", s.listKeyRotations, "KeyId", "IncludeKeyMaterial", "Limit", "Marker"),
 
 			operation.Read("Encrypt", s.encrypt, "KeyId", "EncryptionContext", "DryRun"),
 			operation.Read("Decrypt", s.decrypt, "KeyId", "EncryptionContext", "DryRun"),

@@ -68,10 +68,15 @@ var attempt = map[string]func(w *world, k prepared) any{
 	"GenerateDataKeyWithoutPlaintext": func(_ *world, k prepared) any {
 		return &awskms.GenerateDataKeyWithoutPlaintextInput{KeyId: k.KeyId, KeySpec: types.DataKeySpecAes256}
 	},
-	"ListAliases":      func(_ *world, k prepared) any { return &awskms.ListAliasesInput{KeyId: k.KeyId} },
-	"ListKeyPolicies":  func(_ *world, k prepared) any { return &awskms.ListKeyPoliciesInput{KeyId: k.KeyId} },
-	"ListResourceTags": func(_ *world, k prepared) any { return &awskms.ListResourceTagsInput{KeyId: k.KeyId} },
-	"PutKeyPolicy":     func(_ *world, k prepared) any { return &awskms.PutKeyPolicyInput{KeyId: k.KeyId, Policy: &openPolicy} },
+	"EnableKeyRotation":    func(_ *world, k prepared) any { return &awskms.EnableKeyRotationInput{KeyId: k.KeyId} },
+	"DisableKeyRotation":   func(_ *world, k prepared) any { return &awskms.DisableKeyRotationInput{KeyId: k.KeyId} },
+	"GetKeyRotationStatus": func(_ *world, k prepared) any { return &awskms.GetKeyRotationStatusInput{KeyId: k.KeyId} },
+	"RotateKeyOnDemand":    func(_ *world, k prepared) any { return &awskms.RotateKeyOnDemandInput{KeyId: k.KeyId} },
+	"ListKeyRotations":     func(_ *world, k prepared) any { return &awskms.ListKeyRotationsInput{KeyId: k.KeyId} },
+	"ListAliases":          func(_ *world, k prepared) any { return &awskms.ListAliasesInput{KeyId: k.KeyId} },
+	"ListKeyPolicies":      func(_ *world, k prepared) any { return &awskms.ListKeyPoliciesInput{KeyId: k.KeyId} },
+	"ListResourceTags":     func(_ *world, k prepared) any { return &awskms.ListResourceTagsInput{KeyId: k.KeyId} },
+	"PutKeyPolicy":         func(_ *world, k prepared) any { return &awskms.PutKeyPolicyInput{KeyId: k.KeyId, Policy: &openPolicy} },
 	"ReEncrypt": func(_ *world, k prepared) any {
 		return &awskms.ReEncryptInput{CiphertextBlob: k.blob, DestinationKeyId: k.KeyId}
 	},
@@ -118,10 +123,13 @@ func TestEveryRowOfTheStateTable(t *testing.T) {
 	for _, row := range rows[1:] {
 		operation, state, result, code, message := row[0], row[1], row[2], row[3], row[4]
 		request, ok := attempt[operation]
-		if !ok || row[5] != "*" {
+		if !ok {
 			continue
 		}
 		for _, origin := range origins[state] {
+			if row[5] != "*" && row[5] != origin {
+				continue
+			}
 			t.Run(operation+"/"+state+"/"+origin, func(t *testing.T) {
 				w := &world{TB: t, service: w.service, store: w.store, db: w.db, stores: w.stores, root: w.root, rows: w.rows, now: w.now}
 				k := w.prepare(state, origin)

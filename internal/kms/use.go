@@ -39,7 +39,7 @@ func (s *Service) usable(ctx context.Context, call *operation.Call, u use, name 
 
 // fit goes through key state, usage and algorithm, in this order (AWS does not document the order of state and usage).
 func (s *Service) fit(call *operation.Call, u use, k *snapshot) error {
-	noteMaterial(call, k, u.prefix)
+	noteMaterial(call, k, &k.Material, u.prefix)
 	if err := s.permits(u.operation, k.Key); err != nil {
 		return err
 	}
@@ -52,14 +52,18 @@ func (s *Service) fit(call *operation.Call, u use, k *snapshot) error {
 	return nil
 }
 
-// noteMaterial notes in the event of a cryptographic call where the key's material is.
-func noteMaterial(call *operation.Call, k *snapshot, prefix string) {
+// noteMaterial notes in the event of a cryptographic call which of the key's materials it uses and where that is; the
+// first note counts. m is nil if the key has no such material.
+func noteMaterial(call *operation.Call, k *snapshot, m *MaterialRecord, prefix string) {
+	if m == nil {
+		return
+	}
 	if k.StoreID == "" {
 		name := "keyMaterialId"
 		if prefix != "" {
 			name = prefix + "KeyMaterialId"
 		}
-		addOnce(&call.Event.Additional, name, k.Material.ID)
+		addOnce(&call.Event.Additional, name, m.ID)
 		return
 	}
 	addOnce(&call.Event.Additional, "customKeyStoreId", k.StoreID)
