@@ -15,3 +15,16 @@ type Caller struct {
 	// UserName is set for IAM users.
 	UserName string `json:"userName,omitempty"`
 }
+
+// Types of callers that decisions tell apart, in CloudTrail's words.
+const (
+	TypeRoot = "Root"
+	// TypeService is an AWS service; its ARN is its service principal, such as "cloudhsm.amazonaws.com".
+	TypeService = "AWSService"
+	// TypeWebIdentity is somebody whom an identity provider vouches for, before a role is assumed. The provider is the
+	// value of aws:FederatedProvider in Principal.Context.
+	TypeWebIdentity = "WebIdentityUser"
+)
+
+// independent callers have no account's IAM policies behind them: what a resource allows them suffices.
+func (c *Caller) independent() bool { return c.Type == TypeService || c.Type == TypeWebIdentity }

@@ -6,26 +6,13 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// operators are those of the IAM guide's "Condition operators". The value says whether IfExists may follow.
-var operators = map[string]bool{
-	"StringEquals": true, "StringNotEquals": true, "StringEqualsIgnoreCase": true, "StringNotEqualsIgnoreCase": true,
-	"StringLike": true, "StringNotLike": true,
-	"NumericEquals": true, "NumericNotEquals": true, "NumericLessThan": true, "NumericLessThanEquals": true,
-	"NumericGreaterThan": true, "NumericGreaterThanEquals": true,
-	"DateEquals": true, "DateNotEquals": true, "DateLessThan": true, "DateLessThanEquals": true,
-	"DateGreaterThan": true, "DateGreaterThanEquals": true,
-	"Bool": true, "BinaryEquals": true, "IpAddress": true, "NotIpAddress": true,
-	"ArnEquals": true, "ArnLike": true, "ArnNotEquals": true, "ArnNotLike": true,
-	"Null": false,
-}
-
 func conditions(v jsontext.Value) (all []Condition, err error) {
 	blocks, err := object(v)
 	if err != nil {
 		return nil, err
 	}
 	for _, block := range blocks {
-		c, err := operator(block.name)
+		c, err := splitOperator(block.name)
 		if err != nil {
 			return nil, err
 		}
@@ -47,8 +34,8 @@ func conditions(v jsontext.Value) (all []Condition, err error) {
 	return all, nil
 }
 
-// operator takes "ForAllValues:StringEqualsIfExists" apart.
-func operator(name string) (c Condition, err error) {
+// splitOperator takes "ForAllValues:StringEqualsIfExists" apart.
+func splitOperator(name string) (c Condition, err error) {
 	c.Operator = name
 	if quantifier, rest, found := strings.Cut(name, ":"); found {
 		c.Quantifier, c.Operator = Quantifier(quantifier), rest
@@ -59,7 +46,7 @@ func operator(name string) (c Condition, err error) {
 	if rest, found := strings.CutSuffix(c.Operator, "IfExists"); found {
 		c.Operator, c.IfExists = rest, true
 	}
-	if optional, known := operators[c.Operator]; !known || c.IfExists && !optional {
+	if o, known := operators[c.Operator]; !known || c.IfExists && o.null {
 		return c, malformed("Invalid Condition type : %s.", name)
 	}
 	return c, nil

@@ -11,7 +11,16 @@ import (
 
 // Parse reads a resource policy, such as a key policy: every statement must say whom it is about. The error is a
 // *Malformed. What only an installation can know, such as whether a principal exists, is not checked.
-func Parse(document []byte) (*Document, error) {
+func Parse(document []byte) (*Document, error) { return grammars[Resource].parse(document) }
+
+// ParseIdentity reads a policy of a principal: an identity policy, a permissions boundary or a session policy. Its
+// statements are about whoever has it. The error is a *Malformed.
+func ParseIdentity(document []byte) (*Document, error) { return grammars[Identity].parse(document) }
+
+// ParseTrust reads the trust policy of a role. The error is a *Malformed.
+func ParseTrust(document []byte) (*Document, error) { return grammars[Trust].parse(document) }
+
+func (g grammar) parse(document []byte) (*Document, error) {
 	if len(document) > MaxSize {
 		return nil, malformed("The policy must not exceed %d bytes.", MaxSize)
 	}
@@ -24,17 +33,20 @@ func Parse(document []byte) (*Document, error) {
 	}
 	d := &Document{}
 	for _, m := range members {
-		if err := d.set(m); err != nil {
+		if err := d.set(g, m); err != nil {
 			return nil, err
 		}
 	}
 	if len(d.Statements) == 0 {
 		return nil, malformed("The policy must contain at least one statement.")
 	}
+	if g.sids {
+		return d, d.checkSids()
+	}
 	return d, nil
 }
 
-func (d *Document) set(m member) (err error) {
+func (d *Document) set(g grammar, m member) (err error) {
 	switch m.name {
 	case "Version":
 		d.Version, err = text(m.value)
@@ -46,7 +58,7 @@ func (d *Document) set(m member) (err error) {
 		d.ID, err = text(m.value)
 		return err
 	case "Statement":
-		return d.statements(m.value)
+		return d.statements(g, m.value)
 	default:
 		return unknown(m.name)
 	}
@@ -54,7 +66,7 @@ func (d *Document) set(m member) (err error) {
 
 func unknown(name string) error { return malformed("Unknown field %s", name) }
 
-func (d *Document) statements(v jsontext.Value) error {
+func (d *Document) statements(g grammar, v jsontext.Value) error {
 	list := []jsontext.Value{v}
 	if v.Kind() == '[' {
 		var err error
@@ -64,14 +76,14 @@ func (d *Document) statements(v jsontext.Value) error {
 	}
 	d.Statements = make([]Statement, len(list))
 	for i, v := range list {
-		if err := d.Statements[i].parse(v); err != nil {
+		if err := d.Statements[i].parse(g, v); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Statement) parse(v jsontext.Value) error {
+func (s *Statement) parse(g grammar, v jsontext.Value) error {
 	members, err := object(v)
 	if err != nil {
 		return err
@@ -89,16 +101,10 @@ func (s *Statement) parse(v jsontext.Value) error {
 			return err
 		}
 	}
-	switch {
-	case !has("Effect"):
+	if !has("Effect") {
 		return malformed("Missing required field Effect")
-	case s.Principals.Empty():
-		return malformed("Missing required field Principal")
-	case s.NotPrincipal && s.Effect == Allow:
-		// It would allow everybody on earth but a few; AWS's guide forbids it, and KMS supports no such statement.
-		return malformed("NotPrincipal is not supported with Effect Allow.")
 	}
-	return nil
+	return g.check(s, has)
 }
 
 func (s *Statement) set(m member) (err error) {

@@ -31,8 +31,10 @@ func (s *Statement) write(w *writer) {
 	w.open()
 	w.optional("Sid", s.Sid)
 	w.optional("Effect", string(s.Effect))
-	w.name(not(s.NotPrincipal, "Principal"))
-	s.Principals.write(w)
+	if !s.Principals.Empty() {
+		w.name(not(s.NotPrincipal, "Principal"))
+		s.Principals.write(w)
+	}
 	w.list(not(s.NotAction, "Action"), s.Actions)
 	w.list(not(s.NotResource, "Resource"), s.Resources)
 	if len(s.Conditions) > 0 {
