@@ -67,7 +67,8 @@ func TestPolicyLockout(t *testing.T) {
 		"denied":              {allow(root, `"kms:*"`) + `,{"Effect":"Deny","Principal":"*","Action":"kms:Put*","Resource":"*"}`, true},
 		"denied before":       {`{"Effect":"Deny","Principal":{"AWS":"` + admin.ARN + `"},"Action":"kms:*","Resource":"*"},` + allow(root, `"kms:*"`), true},
 		"another is denied":   {allow(root, `"kms:*"`) + `,{"Effect":"Deny","Principal":` + other + `,"Action":"kms:*","Resource":"*"}`, false},
-		"conditionally":       {`{"Effect":"Allow","Principal":` + root + `,"Action":"kms:*","Resource":"*","Condition":{"Bool":{"aws:SecureTransport":"true"}}}`, false},
+		"condition met":       {`{"Effect":"Allow","Principal":` + root + `,"Action":"kms:*","Resource":"*","Condition":{"Bool":{"aws:SecureTransport":"false"}}}`, false},
+		"condition not met":   {`{"Effect":"Allow","Principal":` + root + `,"Action":"kms:*","Resource":"*","Condition":{"Bool":{"aws:SecureTransport":"true"}}}`, true},
 		"another resource":    {`{"Effect":"Allow","Principal":` + root + `,"Action":"kms:*","Resource":"arn:aws:kms:us-east-1:111122223333:key/other"}`, true},
 		"all actions but one": {`{"Effect":"Allow","Principal":` + root + `,"NotAction":"kms:Encrypt","Resource":"*"}`, false},
 	} {

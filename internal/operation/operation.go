@@ -20,6 +20,8 @@ type Call struct {
 	// Event is the call's record. The wire fills in who, when and the logged request members; the operation adds
 	// resources, additional data and, inside its transaction, the response members.
 	Event *audit.Event
+
+	globals globals
 }
 
 // About adds a resource to the call's event, once.

@@ -19,6 +19,11 @@ type Caller struct {
 // Types of callers that decisions tell apart, in CloudTrail's words.
 const (
 	TypeRoot = "Root"
+	TypeUser = "IAMUser"
+	// TypeAssumedRole is a session of a role.
+	TypeAssumedRole = "AssumedRole"
+	// TypeFederatedUser is a session that a user made for somebody else. Its Principal.RoleARN is the user.
+	TypeFederatedUser = "FederatedUser"
 	// TypeService is an AWS service; its ARN is its service principal, such as "cloudhsm.amazonaws.com".
 	TypeService = "AWSService"
 	// TypeWebIdentity is somebody whom an identity provider vouches for, before a role is assumed. The provider is the

@@ -21,8 +21,8 @@ func Evaluate(r *Request) Decision {
 	return e.decide()
 }
 
-// retireGrant is governed by the grant itself and by IAM; an Allow in a key policy has no effect (KMS guide, "Retiring
-// and revoking grants").
+// retireGrant is governed by the grant itself and by IAM; it has no effect in a key policy (KMS guide, "Retiring and
+// revoking grants").
 const retireGrant = "kms:RetireGrant"
 
 // nobody stands in for a principal that is missing.
@@ -32,6 +32,7 @@ var nobody = &Principal{}
 type evaluation struct {
 	*Request
 	principal *Principal
+	attached  *Policy // the resource's policy, as far as it has a say
 	foreign   bool
 	lower     string // the action in lower case, made when a pattern needs it
 	// comparisons counts what was compared: actions, resources, principals and values of conditions.
@@ -39,7 +40,10 @@ type evaluation struct {
 }
 
 func newEvaluation(r *Request) evaluation {
-	e := evaluation{Request: r, principal: r.Principal}
+	e := evaluation{Request: r, principal: r.Principal, attached: r.ResourcePolicy}
+	if r.Action == retireGrant {
+		e.attached = nil
+	}
 	if e.principal == nil {
 		e.principal = nobody
 	}
@@ -85,18 +89,18 @@ func (e *evaluation) invited() (closest relation, by Source) {
 
 // reachable reports whether a resource policy, or IAM for want of one, can allow the action to the principal at all.
 func (e *evaluation) reachable() bool {
-	return !e.foreign || e.principal.independent() || e.AcrossAccounts && e.ResourcePolicy != nil && e.Action != retireGrant
+	return !e.foreign || e.principal.independent() || e.AcrossAccounts && e.attached != nil
 }
 
 func (e *evaluation) byResource() (closest relation, by Source) {
-	if e.ResourcePolicy == nil || e.Action == retireGrant {
+	if e.attached == nil {
 		if e.principal.independent() {
 			return stranger, by
 		}
 		return tenant, by
 	}
-	for i := range e.ResourcePolicy.allows {
-		rule := &e.ResourcePolicy.allows[i]
+	for i := range e.attached.allows {
+		rule := &e.attached.allows[i]
 		is := rule.relation(e.principal)
 		e.comparisons += len(rule.principals)
 		if is > closest && e.applies(rule, Allow) {
@@ -113,10 +117,10 @@ func (e *evaluation) byResource() (closest relation, by Source) {
 
 // attachment is the kind of policy that is missed when nothing lets the principal in.
 func (e *evaluation) attachment() Kind {
-	if e.ResourcePolicy == nil {
+	if e.attached == nil {
 		return Resource
 	}
-	return e.ResourcePolicy.Kind
+	return e.attached.Kind
 }
 
 // ownPolicies decides by the principal's policies what the resource leaves to them.
@@ -172,7 +176,7 @@ func (e *evaluation) refuse(reason Reason, by Source) Decision {
 
 // denied looks for an explicit deny, first in the resource's policy.
 func (e *evaluation) denied() (Source, bool) {
-	if p := e.ResourcePolicy; p != nil {
+	if p := e.attached; p != nil {
 		for i := range p.denies {
 			e.comparisons += len(p.denies[i].principals)
 			if p.denies[i].relation(e.principal) != stranger && e.applies(&p.denies[i], Deny) {
