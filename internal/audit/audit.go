@@ -9,6 +9,7 @@ import (
 	"context"
 	"time"
 
+	"keyward/internal/arn"
 	"keyward/internal/policy"
 )
 
@@ -38,6 +39,12 @@ type TLS struct {
 	KeyExchange string // for example "X25519MLKEM768"
 }
 
+// Use names a KMS key that a call performed cryptography with.
+type Use struct {
+	Scope arn.Scope // of the key
+	KeyID string
+}
+
 // ServiceCaller is the Caller.Type of service events: what a service did by itself, at nobody's request. Of its other
 // members only Account is set.
 const ServiceCaller = "AWSService"
@@ -61,6 +68,9 @@ type Event struct {
 	Details    Members // of service events: CloudTrail's serviceEventDetails
 	Resources  []Resource
 	TLS        *TLS // nil for connections in clear
+	// Used is no part of the record. Who keeps the event of a call that succeeded keeps with it that these keys were last
+	// used by it.
+	Used []Use
 
 	// ErrorCode and ErrorMessage are empty for a call that succeeded.
 	ErrorCode    string

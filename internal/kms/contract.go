@@ -152,6 +152,9 @@ type Store interface {
 	Related(ctx context.Context, account, id string) ([]*Key, error)
 	// Due lists keys of all scopes for which Key.Due is not after now, the most overdue first.
 	Due(ctx context.Context, now time.Time, limit int) ([]*Key, error)
+	// LastUse returns the last use of a key that was kept with an event (audit.Event.Used), zero if there is none, and
+	// since when uses are kept, zero if that was always so. The last use of a key is forgotten with the key.
+	LastUse(ctx context.Context, scope arn.Scope, id string) (last LastUse, tracked time.Time, err error)
 	// Discards lists what Tx.InsertDiscard added and nobody has deleted yet, at most limit, oldest first.
 	Discards(ctx context.Context, limit int) ([]*Key, error)
 	// Change runs fn in one transaction together with the call's event (nil for background work): all or nothing is

@@ -90,6 +90,7 @@ func (s *Service) API() operation.Service {
 		Rows: []operation.Row{
 			operation.Write("CreateKey", s.createKey),
 			operation.Read("DescribeKey", s.describeKey, "KeyId"),
+			operation.Read("GetKeyLastUsage", s.getKeyLastUsage, "KeyId"),
 			operation.Read("ListKeys", s.listKeys, "Limit", "Marker"),
 			operation.Write("EnableKey", s.enableKey, "KeyId"),
 			operation.Write("DisableKey", s.disableKey, "KeyId"),

@@ -55,13 +55,14 @@ var attempt = map[string]func(w *world, k prepared) any{
 	"CreateAlias": func(_ *world, k prepared) any {
 		return &awskms.CreateAliasInput{AliasName: aws.String(k.alias + "-2"), TargetKeyId: k.KeyId}
 	},
-	"Decrypt":      func(_ *world, k prepared) any { return &awskms.DecryptInput{CiphertextBlob: k.blob} },
-	"DeleteAlias":  func(_ *world, k prepared) any { return &awskms.DeleteAliasInput{AliasName: &k.alias} },
-	"DescribeKey":  func(_ *world, k prepared) any { return &awskms.DescribeKeyInput{KeyId: &k.alias} },
-	"DisableKey":   func(_ *world, k prepared) any { return &awskms.DisableKeyInput{KeyId: k.KeyId} },
-	"EnableKey":    func(_ *world, k prepared) any { return &awskms.EnableKeyInput{KeyId: k.KeyId} },
-	"Encrypt":      func(_ *world, k prepared) any { return &awskms.EncryptInput{KeyId: k.KeyId, Plaintext: []byte("x")} },
-	"GetKeyPolicy": func(_ *world, k prepared) any { return &awskms.GetKeyPolicyInput{KeyId: k.KeyId} },
+	"Decrypt":         func(_ *world, k prepared) any { return &awskms.DecryptInput{CiphertextBlob: k.blob} },
+	"DeleteAlias":     func(_ *world, k prepared) any { return &awskms.DeleteAliasInput{AliasName: &k.alias} },
+	"DescribeKey":     func(_ *world, k prepared) any { return &awskms.DescribeKeyInput{KeyId: &k.alias} },
+	"DisableKey":      func(_ *world, k prepared) any { return &awskms.DisableKeyInput{KeyId: k.KeyId} },
+	"EnableKey":       func(_ *world, k prepared) any { return &awskms.EnableKeyInput{KeyId: k.KeyId} },
+	"Encrypt":         func(_ *world, k prepared) any { return &awskms.EncryptInput{KeyId: k.KeyId, Plaintext: []byte("x")} },
+	"GetKeyLastUsage": func(_ *world, k prepared) any { return &awskms.GetKeyLastUsageInput{KeyId: k.KeyId} },
+	"GetKeyPolicy":    func(_ *world, k prepared) any { return &awskms.GetKeyPolicyInput{KeyId: k.KeyId} },
 	"GenerateDataKey": func(_ *world, k prepared) any {
 		return &awskms.GenerateDataKeyInput{KeyId: k.KeyId, KeySpec: types.DataKeySpecAes256}
 	},

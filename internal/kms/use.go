@@ -40,6 +40,7 @@ func (s *Service) usable(ctx context.Context, call *operation.Call, u use, name 
 // fit goes through key state, usage and algorithm, in this order (AWS does not document the order of state and usage).
 func (s *Service) fit(call *operation.Call, u use, k *snapshot) error {
 	noteMaterial(call, k, &k.Material, u.prefix)
+	noteUse(call, u.operation, k)
 	if err := s.permits(u.operation, k.Key); err != nil {
 		return err
 	}

@@ -38,6 +38,7 @@ var errAuditClosed = errors.New("storage: the audit log is closed")
 type recorder struct {
 	db      *sql.DB
 	insert  *sql.Stmt // insertBatch, prepared at the first batch
+	upsert  *sql.Stmt // upsertUsage, likewise
 	relaxed bool
 	wake    chan struct{} // capacity 1: current holds events
 	closing chan struct{} // closed when there is no use in gathering on
@@ -54,6 +55,7 @@ type recorder struct {
 // batch is a group of events that become durable together.
 type batch struct {
 	events      []byte // JSON objects, a line each
+	used        usages // what the events tell of keys
 	count       int
 	first, last time.Time
 	tried       chan struct{} // closed after the first attempt to write
@@ -105,11 +107,11 @@ func (r *recorder) add(e *audit.Event) (*batch, error) {
 	if cap(line) <= maxSpare {
 		*buffer = line
 	}
-	return r.join(e.Time, line)
+	return r.join(e, line)
 }
 
-// join adds a line to the batch that is being gathered.
-func (r *recorder) join(at time.Time, line []byte) (*batch, error) {
+// join adds an event, written down as a line, to the batch that is being gathered.
+func (r *recorder) join(e *audit.Event, line []byte) (*batch, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -124,11 +126,12 @@ func (r *recorder) join(at time.Time, line []byte) (*batch, error) {
 	}
 	if b.count == 0 {
 		b.events, r.spare = r.spare[:0], nil
-		b.first = at
+		b.first = e.Time
 	}
 	b.events = append(b.events, line...)
+	b.used.add(e)
 	b.count++
-	b.last = at
+	b.last = e.Time
 	select {
 	case r.wake <- struct{}{}:
 	default:
@@ -239,15 +242,46 @@ func (r *recorder) recycle(b *batch) {
 func (r *recorder) write(b *batch) error {
 	ctx, cancel := context.WithTimeout(context.Background(), commitTime)
 	defer cancel()
+	if err := r.prepare(ctx); err != nil {
+		return err
+	}
+	if len(b.used) == 0 {
+		return explain(r.put(ctx, r.insert, b))
+	}
+	return explain(r.writeUsed(ctx, b))
+}
+
+// prepare prepares the statements for the first batch.
+func (r *recorder) prepare(ctx context.Context) (err error) {
 	if r.insert == nil {
-		insert, err := r.db.PrepareContext(ctx, insertBatch)
-		if err != nil {
+		if r.insert, err = r.db.PrepareContext(ctx, insertBatch); err != nil {
 			return err
 		}
-		r.insert = insert
 	}
-	_, err := r.insert.ExecContext(ctx, millis(b.first), millis(b.last), b.count, b.events)
-	return explain(err)
+	if r.upsert == nil {
+		r.upsert, err = r.db.PrepareContext(ctx, upsertUsage)
+	}
+	return err
+}
+
+func (r *recorder) put(ctx context.Context, insert *sql.Stmt, b *batch) error {
+	_, err := insert.ExecContext(ctx, millis(b.first), millis(b.last), b.count, b.events)
+	return err
+}
+
+// writeUsed keeps the events and what they tell of keys in one transaction.
+func (r *recorder) writeUsed(ctx context.Context, b *batch) error {
+	tx, err := r.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := r.put(ctx, tx.StmtContext(ctx, r.insert), b); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	if err := b.used.write(ctx, tx.StmtContext(ctx, r.upsert)); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	return tx.Commit()
 }
 
 func (r *recorder) close() error {
@@ -277,10 +311,16 @@ func (r *recorder) close() error {
 		}
 		close(last.done)
 	}
-	if r.insert == nil {
-		return errors.Join(lost, last.err)
+	return errors.Join(lost, last.err, r.closeStatements())
+}
+
+func (r *recorder) closeStatements() (err error) {
+	for _, s := range []*sql.Stmt{r.insert, r.upsert} {
+		if s != nil {
+			err = errors.Join(err, s.Close())
+		}
 	}
-	return errors.Join(lost, last.err, r.insert.Close())
+	return err
 }
 
 const insertBatch = `INSERT INTO audit_batch (first_ms, last_ms, count, events) VALUES (?, ?, ?, ?)`

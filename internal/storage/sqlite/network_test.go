@@ -1,13 +1,9 @@
 package sqlite
 
 import (
-	"database/sql"
-	"io/fs"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/pressly/goose/v3"
 
 	"keyward/internal/arn"
 )
@@ -15,22 +11,8 @@ import (
 // A VPC from before network ACLs gets its default ACL, its subnets their ties to it, rules their ids.
 func TestNetworksFromBeforeACLs(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keyward.db")
-	db, err := sql.Open("sqlite", dsn(path, "_txlock=immediate"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		t.Fatal(err)
-	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db, files)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := provider.UpTo(t.Context(), 8); err != nil {
-		t.Fatal(err)
-	}
-	_, err = db.ExecContext(t.Context(), `
+	db := openOld(t, path, 8)
+	_, err := db.ExecContext(t.Context(), `
 		INSERT INTO vpc VALUES ('1', 'r', 'vpc-1', '10.0.0.0/16', 1, 'null'), ('1', 'r', 'vpc-2', '10.1.0.0/16', 0, 'null');
 		INSERT INTO subnet VALUES ('1', 'r', 'subnet-1', 'vpc-1', 'ra', '10.0.0.0/24', 1, 'null'), ('1', 'r', 'subnet-2', 'vpc-1', 'rb', '10.0.1.0/24', 1, 'null');
 		INSERT INTO security_group VALUES

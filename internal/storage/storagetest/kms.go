@@ -24,7 +24,8 @@ import (
 
 // KMSEngine is one empty store and a look at the events kept beside it.
 type KMSEngine struct {
-	Store kms.Store
+	Store    kms.Store
+	Recorder audit.Recorder
 	// Events lists the ids of all kept events in order.
 	Events func() []string
 }
@@ -55,6 +56,8 @@ func KMS(t *testing.T, open func(t *testing.T) KMSEngine) {
 		{"change and event are kept together", changeAndEvent},
 		{"concurrent writers", concurrentWriters},
 		{"material to discard", discards},
+		{"last uses", lastUses},
+		{"concurrent uses", concurrentUses},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })
 	}
