@@ -14,12 +14,13 @@ import (
 )
 
 func (s *Service) encrypt(ctx context.Context, call *operation.Call, in *kms.EncryptInput) (*kms.EncryptOutput, error) {
-	call.Event.Request.Add("encryptionAlgorithm", algorithmOf(in.EncryptionAlgorithm))
+	algorithm := algorithmOf(in.EncryptionAlgorithm)
+	call.Event.Request.Add("encryptionAlgorithm", algorithm)
 	if err := checkContext(in.EncryptionContext); err != nil {
 		return nil, err
 	}
 	q := question{operation: "Encrypt", tokens: in.GrantTokens, context: in.EncryptionContext}
-	u := encryption(q, in.EncryptionAlgorithm, "")
+	u := encryption(q, algorithm, "")
 	k, err := s.usable(ctx, call, u, *in.KeyId)
 	if err != nil {
 		return nil, err
@@ -43,12 +44,13 @@ func algorithmOf(a types.EncryptionAlgorithmSpec) types.EncryptionAlgorithmSpec 
 }
 
 func (s *Service) decrypt(ctx context.Context, call *operation.Call, in *kms.DecryptInput) (*kms.DecryptOutput, error) {
-	call.Event.Request.Add("encryptionAlgorithm", algorithmOf(in.EncryptionAlgorithm))
+	algorithm := algorithmOf(in.EncryptionAlgorithm)
+	call.Event.Request.Add("encryptionAlgorithm", algorithm)
 	if in.Recipient != nil {
 		return nil, errRecipient
 	}
 	q := question{operation: "Decrypt", tokens: in.GrantTokens, context: in.EncryptionContext}
-	u := encryption(q, in.EncryptionAlgorithm, "")
+	u := encryption(q, algorithm, "")
 	c := ciphertext{in.CiphertextBlob, in.EncryptionContext, in.KeyId, "keyId", aws.ToBool(in.DryRun), in.DryRunModifiers}
 	opened, err := s.decipher(ctx, call, u, c)
 	if err != nil {
@@ -184,49 +186,4 @@ func (s *Service) expected(ctx context.Context, call *operation.Call, u use, c c
 	}
 	call.About(keyType, k.arn)
 	return k, nil
-}
-
-func (s *Service) reEncrypt(ctx context.Context, call *operation.Call, in *kms.ReEncryptInput) (*kms.ReEncryptOutput, error) {
-	call.Event.Request.Add("sourceEncryptionAlgorithm", algorithmOf(in.SourceEncryptionAlgorithm))
-	call.Event.Request.Add("destinationEncryptionAlgorithm", algorithmOf(in.DestinationEncryptionAlgorithm))
-	if err := checkContext(in.DestinationEncryptionContext); err != nil {
-		return nil, err
-	}
-	dryRun := aws.ToBool(in.DryRun)
-	from := encryption(question{
-		operation: "ReEncrypt", action: "ReEncryptFrom", tokens: in.GrantTokens, context: in.SourceEncryptionContext,
-	}, in.SourceEncryptionAlgorithm, "source")
-	to := encryption(question{
-		operation: "ReEncrypt", action: "ReEncryptTo", tokens: in.GrantTokens, context: in.DestinationEncryptionContext,
-	}, in.DestinationEncryptionAlgorithm, "destination")
-	c := ciphertext{in.CiphertextBlob, in.SourceEncryptionContext, in.SourceKeyId, "sourceKeyId", dryRun, in.DryRunModifiers}
-	source, err := s.decipher(ctx, call, from, c)
-	if err != nil && err != error(errDryRun) {
-		return nil, err
-	}
-	destination, err := s.usable(ctx, call, to, *in.DestinationKeyId)
-	if err != nil {
-		return nil, err
-	}
-	if dryRun {
-		return nil, errDryRun
-	}
-	plaintext, err := s.open(ctx, source.key, &source.header, source.sealed, in.SourceEncryptionContext)
-	if err != nil {
-		return nil, err
-	}
-	defer clear(plaintext)
-	blob, err := s.seal(ctx, destination, in.DestinationEncryptionContext, plaintext)
-	if err != nil {
-		return nil, err
-	}
-	return &kms.ReEncryptOutput{
-		CiphertextBlob:                 blob,
-		SourceKeyId:                    &source.key.arn,
-		KeyId:                          &destination.arn,
-		SourceEncryptionAlgorithm:      symmetric,
-		DestinationEncryptionAlgorithm: symmetric,
-		SourceKeyMaterialId:            source.materialID(),
-		DestinationKeyMaterialId:       materialID(destination),
-	}, nil
 }

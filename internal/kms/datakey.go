@@ -60,7 +60,7 @@ func (s *Service) dataKey(
 	if err := checkContext(in.EncryptionContext); err != nil {
 		return d, err
 	}
-	u := encryption(question{operation: operation, tokens: in.GrantTokens, context: in.EncryptionContext}, "", "")
+	u := encryption(question{operation: operation, tokens: in.GrantTokens, context: in.EncryptionContext}, symmetric, "")
 	if d.key, err = s.usable(ctx, call, u, *in.KeyId); err != nil {
 		return d, err
 	}

@@ -17,14 +17,14 @@ const symmetric = types.EncryptionAlgorithmSpecSymmetricDefault
 type use struct {
 	question
 	usage     types.KeyUsageType
-	algorithm string // empty where the operation chooses none
+	algorithm string
 	// prefix of the key's member in the event: "", "source", "destination".
 	prefix string
 }
 
 // encryption is the use of a key to encrypt or decrypt.
 func encryption(q question, algorithm types.EncryptionAlgorithmSpec, prefix string) use {
-	q.accepts = byAnyName
+	q.accepts, q.request = byAnyName, withEncryption(algorithm)
 	return use{q, types.KeyUsageTypeEncryptDecrypt, string(algorithm), prefix}
 }
 
