@@ -56,6 +56,7 @@ type Event struct {
 	Time      time.Time
 	Region    string
 	Caller    policy.Caller
+	InvokedBy string // the AWS service that called on the caller's behalf, if one did
 	SourceIP  string
 	UserAgent string
 	Source    string // for example "kms.amazonaws.com"

@@ -32,6 +32,7 @@ func (e *Event) AppendJSON(buf []byte) ([]byte, error) {
 	buf = appendNamed(buf, "accountId", e.Caller.Account)
 	buf = appendNamed(buf, "accessKeyId", e.Caller.AccessKeyID)
 	buf = appendNamed(buf, "userName", e.Caller.UserName)
+	buf = appendNamed(buf, "invokedBy", e.InvokedBy)
 	buf = append(buf, '}')
 	buf = appendNamed(buf, "sourceIPAddress", e.SourceIP)
 	buf = appendNamed(buf, "userAgent", e.UserAgent)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/term"
 
@@ -31,6 +32,8 @@ type upCommand struct {
 
 	KeyStoreRate int `help:"Bound each key store's cryptographic operations per second, as AWS's quota of 1800 does." placeholder:"N"`
 
+	SettleTime time.Duration `help:"How long multi-Region keys read Creating or Updating; on AWS seconds to minutes." default:"0s" placeholder:"DURATION"`
+
 	Audit string `help:"durable: an answer leaves when its event is on the disk. relaxed: read-only calls do not wait." enum:"durable,relaxed" default:"durable"`
 }
 
@@ -51,6 +54,7 @@ func (c *upCommand) Run(ctx context.Context, env Env) error {
 		SealKey:            c.SealKey,
 		SealPassphraseFile: c.SealPassphraseFile,
 		KeyStoreRate:       c.KeyStoreRate,
+		SettleTime:         c.SettleTime,
 		RelaxedAudit:       c.Audit == "relaxed",
 		Executable:         executable,
 		Log:                log,

@@ -4,6 +4,7 @@ package kms
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"slices"
 	"strings"
@@ -133,9 +134,9 @@ func (w wished) supported() error {
 	switch {
 	case w.spec != types.KeySpecSymmetricDefault:
 		return unsupported("KeySpec %s is not supported.", w.spec)
-	case w.multiRegion:
-		return unsupported("Multi-Region keys are not supported.")
-	case w.origin != types.OriginTypeAwsKms && w.origin != types.OriginTypeAwsCloudhsm:
+	case w.multiRegion && w.origin == types.OriginTypeAwsCloudhsm:
+		return unsupported("A multi-Region key cannot be created in a custom key store.")
+	case w.origin == types.OriginTypeExternalKeyStore:
 		return unsupported("Origin %s is not supported.", w.origin)
 	default:
 		return nil
@@ -160,7 +161,7 @@ func logCreate(call *operation.Call, in *kms.CreateKeyInput, w wished) {
 }
 
 func (s *Service) newKey(call *operation.Call, in *kms.CreateKeyInput, w wished) *Key {
-	return &Key{
+	k := &Key{
 		Scope:       call.Scope,
 		ID:          uuid.NewString(),
 		Version:     1,
@@ -174,15 +175,25 @@ func (s *Service) newKey(call *operation.Call, in *kms.CreateKeyInput, w wished)
 		Policy:      defaultPolicy(call.Scope.Account),
 		Tags:        sortTags(in.Tags),
 	}
+	if w.multiRegion {
+		id := uuid.New()
+		k.ID, k.PrimaryRegion = multiRegionPrefix+hex.EncodeToString(id[:]), call.Scope.Region
+	}
+	if k.imported() {
+		k.State = types.KeyStatePendingImport
+	}
+	return k
 }
 
 // keep makes the key's material and keeps the key. If it cannot be kept, its material is discarded.
 func (s *Service) keep(ctx context.Context, call *operation.Call, k *Key) (*types.KeyMetadata, error) {
 	var err error
-	if k.Material, err = s.material(k).Generate(ctx, k); err != nil {
-		return nil, unexpected("making key material", err)
+	if !k.imported() {
+		if k.Material, err = s.material(k).Generate(ctx, k); err != nil {
+			return nil, unexpected("making key material", err)
+		}
 	}
-	made, err := newSnapshot(k)
+	made, err := newSnapshot(k, []*Key{k})
 	if err != nil {
 		s.abandon(ctx, k, err)
 		return nil, err
@@ -193,15 +204,8 @@ func (s *Service) keep(ctx context.Context, call *operation.Call, k *Key) (*type
 		call.Event.Additional.Add("backingKey", backingKey(k))
 	}
 	err = s.snapshots.change(ctx, call.Event, oneKey(k), func(tx Tx) error {
-		n, err := tx.CountKeys(k.Scope)
-		if err != nil {
-			return err
-		}
-		if n >= s.limits.Keys {
-			return limitExceeded("The account has reached its limit of %d KMS keys in this Region.", s.limits.Keys)
-		}
 		call.Event.Response = audit.Members{{Name: "keyMetadata", Value: metadataMembers(metadata)}}
-		return tx.InsertKey(k)
+		return s.insert(tx, k)
 	})
 	if err != nil {
 		call.Event.Resources, call.Event.Additional = nil, nil // they tell of what is not there
@@ -209,6 +213,18 @@ func (s *Service) keep(ctx context.Context, call *operation.Call, k *Key) (*type
 		return nil, unexpected("keeping a key", err)
 	}
 	return metadata, nil
+}
+
+// insert adds a key if its account may have one more in its Region.
+func (s *Service) insert(tx Tx, k *Key) error {
+	n, err := tx.CountKeys(k.Scope)
+	if err != nil {
+		return err
+	}
+	if n >= s.limits.Keys {
+		return limitExceeded("The account has reached its limit of %d KMS keys in this Region.", s.limits.Keys)
+	}
+	return tx.InsertKey(k)
 }
 
 // abandon discards the material of a key that was not kept. A failed commit may have happened all the same, so it makes

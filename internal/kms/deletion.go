@@ -33,11 +33,19 @@ func (s *Service) scheduleKeyDeletion(
 	if days < minWindow || days > maxWindow {
 		return nil, invalid("PendingWindowInDays must be between %d and %d", minWindow, maxWindow)
 	}
-	due := s.instant().AddDate(0, 0, int(days))
-	k, err := s.mutate(ctx, call, about("ScheduleKeyDeletion"), *in.KeyId, func(k *Key, response *audit.Members) error {
-		k.State, k.DeletionDate = types.KeyStatePendingDeletion, due
+	k, err := s.key(ctx, call, about("ScheduleKeyDeletion"), *in.KeyId)
+	if err != nil {
+		return nil, err
+	}
+	scheduled, err := s.alterFamily(ctx, call, "ScheduleKeyDeletion", k, func(_ Tx, k *Key, family []*Key, response *audit.Members) error {
+		if k.Primary() && len(family) > 1 {
+			k.become(types.KeyStatePendingReplicaDeletion)
+			k.PendingWindow = int(days)
+		} else {
+			s.doom(k, int(days))
+		}
 		response.Add("keyState", k.State)
-		response.Add("deletionDate", due)
+		response.Add("deletionDate", deletionDate(k))
 		response.Add("pendingWindowInDays", days)
 		s.noteBacking(call.Event, k)
 		return nil
@@ -46,13 +54,33 @@ func (s *Service) scheduleKeyDeletion(
 		return nil, err
 	}
 	return &kms.ScheduleKeyDeletionOutput{
-		KeyId: aws.String(k.ARN()), KeyState: k.State, DeletionDate: &due, PendingWindowInDays: &days,
+		KeyId: &k.arn, KeyState: scheduled.State, DeletionDate: deletionDate(scheduled), PendingWindowInDays: &days,
 	}, nil
 }
 
+// doom begins the waiting period.
+func (s *Service) doom(k *Key, days int) {
+	k.become(types.KeyStatePendingDeletion)
+	k.DeletionDate, k.PendingWindow = s.instant().AddDate(0, 0, days), 0
+}
+
+// deletionDate is nil while it depends on when the last replica is gone.
+func deletionDate(k *Key) *time.Time {
+	if k.DeletionDate.IsZero() {
+		return nil
+	}
+	return &k.DeletionDate
+}
+
+// cancelKeyDeletion disables the key, whatever it was before. A key whose imported material has gone meanwhile waits for it
+// first: enabled, it would be of no use.
 func (s *Service) cancelKeyDeletion(ctx context.Context, call *operation.Call, in *kms.CancelKeyDeletionInput) (*kms.CancelKeyDeletionOutput, error) {
 	k, err := s.mutate(ctx, call, about("CancelKeyDeletion"), *in.KeyId, func(k *Key, _ *audit.Members) error {
-		k.State, k.DeletionDate = types.KeyStateDisabled, time.Time{}
+		k.become(types.KeyStateDisabled)
+		if !k.complete() {
+			k.become(types.KeyStatePendingImport)
+		}
+		k.DeletionDate, k.PendingWindow = time.Time{}, 0
 		s.noteBacking(call.Event, k)
 		return nil
 	})
@@ -75,13 +103,14 @@ func (s *Service) noteBacking(e *audit.Event, k *Key) {
 // allAliases is beyond any limit of aliases per key.
 const allAliases = 1 << 20
 
-// delete removes a key unless its deletion was cancelled meanwhile.
+// delete removes a key unless its deletion was cancelled meanwhile. The waiting period of a primary that is to follow its
+// replicas begins with the last of them.
 func (s *Service) delete(ctx context.Context, k *Key) error {
 	aliases, err := s.store.Aliases(ctx, k.Scope, k.ID, "", allAliases)
 	if err != nil {
 		return fmt.Errorf("kms: listing aliases of %s: %w", k.ARN(), err)
 	}
-	t := oneKey(k)
+	var t touched
 	for _, a := range aliases {
 		t.aliases = append(t.aliases, aliasRef{k.Scope, a.Name})
 	}
@@ -91,17 +120,36 @@ func (s *Service) delete(ctx context.Context, k *Key) error {
 	if k.StoreID == "" {
 		event = s.deleted(k)
 	}
-	err = s.store.Change(ctx, event, func(tx Tx) error {
-		if err := tx.DeleteKey(k); err != nil || k.StoreID == "" {
+	err = s.changeFamily(ctx, event, k, func(tx Tx, family []*Key) error {
+		if current := memberIn(family, k); current == nil || !reached(current.DeletionDate, s.now()) {
+			return errNotDue
+		} else if err := tx.DeleteKey(current); err != nil {
 			return err
 		}
-		return tx.InsertDiscard(k)
+		if k.StoreID != "" {
+			return tx.InsertDiscard(k)
+		}
+		return s.follow(tx, k, family)
 	})
 	if err != nil {
 		return fmt.Errorf("kms: deleting %s: %w", k.ARN(), err)
 	}
 	if k.StoreID == "" {
 		s.logDiscard(k, s.standard.Discard(ctx, k))
+	}
+	return nil
+}
+
+// follow begins the waiting period of gone's primary, if it waits for that and gone was the last replica.
+func (s *Service) follow(tx Tx, gone *Key, family []*Key) error {
+	if len(family) != 2 {
+		return nil
+	}
+	for _, left := range family {
+		if left.Scope != gone.Scope && left.State == types.KeyStatePendingReplicaDeletion {
+			s.doom(left, left.PendingWindow)
+			return tx.UpdateKey(left)
+		}
 	}
 	return nil
 }

@@ -68,18 +68,22 @@ func (s *Service) CatchUp(ctx context.Context) error {
 	}
 }
 
-// happen does what is due for k, one thing at a time: what else is due is found again. A key that was changed since it
-// was listed is left to the next round.
+// errNotDue says that what was due for a key is no longer, because the key was changed meanwhile.
+var errNotDue = errors.New("kms: not due any more")
+
+// happen does what is due for k, one thing at a time: what else is due is found again.
 func (s *Service) happen(ctx context.Context, k *Key) error {
 	var err error
 	switch now := s.now(); {
 	case reached(k.DeletionDate, now):
 		err = s.delete(ctx, k)
+	case reached(k.Settles, now):
+		err = s.settled(ctx, k)
 	case k.mayRotateNow() && (reached(k.Rotation.Started, now) || reached(k.Rotation.Next, now)):
 		err = s.rotate(ctx, k)
 	}
-	if errors.Is(err, fault.ErrConflict) {
-		return nil
+	if errors.Is(err, fault.ErrConflict) || errors.Is(err, errNotDue) {
+		return nil // if something is still due, it is found again
 	}
 	return err
 }

@@ -21,13 +21,16 @@ import (
 var errGrown = errors.New("kms: the family has a new member")
 
 // changeFamily runs a change of k's family in a transaction that also keeps the event. fn gets the keys as they are then,
-// in the order of their Regions; none if k is gone. It may run several times.
-func (s *Service) changeFamily(ctx context.Context, event *audit.Event, k *Key, fn func(tx Tx, family []*Key) error) (err error) {
+// in the order of their Regions; none if k is gone. It may run several times. more names keys that join the family.
+func (s *Service) changeFamily(
+	ctx context.Context, event *audit.Event, k *Key, fn func(tx Tx, family []*Key) error, more ...keyRef,
+) error {
 	for range attempts {
 		t, err := s.members(ctx, k)
 		if err != nil {
 			return err
 		}
+		t.keys = append(t.keys, more...)
 		err = s.snapshots.change(ctx, event, t, func(tx Tx) error {
 			family, err := family(tx, k)
 			if err != nil {

@@ -19,3 +19,20 @@ func (m *MaterialRecord) expiration() (types.ExpirationModelType, *time.Time) {
 	}
 	return types.ExpirationModelTypeKeyMaterialExpires, &m.ValidTo
 }
+
+// drop forgets the material and keeps what it was.
+func (m *MaterialRecord) drop() { m.Wrapped, m.ValidTo = nil, time.Time{} }
+
+// complete reports whether all material is there that belongs to the key for good: what is current and what was. Only
+// imported material is ever missing.
+func (k *Key) complete() bool {
+	if !k.imported() {
+		return true
+	}
+	for i := range k.Others {
+		if k.Others[i].State == types.KeyMaterialStateNonCurrent && !k.Others[i].held() {
+			return false
+		}
+	}
+	return k.Material.held()
+}

@@ -40,6 +40,7 @@ type world struct {
 	stores  *fakeStores
 	root    rootkey.Key
 	rows    map[string]operation.Row
+	scope   arn.Scope // of calls
 
 	mu  sync.Mutex
 	now time.Time
@@ -61,10 +62,17 @@ func newWorld(t testing.TB, limits kms.Limits) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{TB: t, db: db, store: db.KMS(), root: root, now: start}
+	w := &world{TB: t, db: db, store: db.KMS(), root: root, scope: home, now: start}
 	w.stores = newFakeStores(root)
 	w.restart(limits)
 	return w
+}
+
+// with is the same world for a subtest.
+func (w *world) with(t testing.TB) *world {
+	return &world{
+		TB: t, service: w.service, store: w.store, db: w.db, stores: w.stores, root: w.root, rows: w.rows, scope: w.scope, now: w.now,
+	}
 }
 
 // restart makes a new service over the same database.
@@ -93,9 +101,17 @@ func (w *world) advance(d time.Duration) {
 
 func (w *world) call(name string) *operation.Call {
 	return &operation.Call{
-		Scope: home, Caller: admin, RequestID: "r", Time: w.clock(),
-		Event: &audit.Event{ID: "e", Name: name, Time: w.clock()},
+		Scope: w.scope, Caller: admin, RequestID: "r", Time: w.clock(),
+		Event: &audit.Event{ID: "e", Name: name, Time: w.clock(), Region: w.scope.Region, Caller: admin},
 	}
+}
+
+// in has f's calls made in another Region.
+func (w *world) in(region string, f func()) {
+	before := w.scope
+	w.scope.Region = region
+	defer func() { w.scope = before }()
+	f()
 }
 
 // invoke runs one operation as the wire does.

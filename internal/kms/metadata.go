@@ -16,24 +16,31 @@ var encryptionAlgorithms = []types.EncryptionAlgorithmSpec{symmetric}
 func (s *Service) metadata(k *snapshot) *types.KeyMetadata {
 	state := s.state(k.Key)
 	m := &types.KeyMetadata{
-		AWSAccountId:          &k.Scope.Account,
-		KeyId:                 &k.ID,
-		Arn:                   &k.arn,
-		CreationDate:          &k.Created,
-		Enabled:               state == types.KeyStateEnabled,
-		Description:           &k.Description,
-		KeyUsage:              k.Usage,
-		KeyState:              state,
-		Origin:                k.Origin,
-		KeyManager:            types.KeyManagerTypeCustomer,
-		CustomerMasterKeySpec: types.CustomerMasterKeySpec(k.Spec),
-		KeySpec:               k.Spec,
-		EncryptionAlgorithms:  encryptionAlgorithms,
-		MultiRegion:           aws.Bool(false),
-		CurrentKeyMaterialId:  materialID(k),
+		AWSAccountId:             &k.Scope.Account,
+		KeyId:                    &k.ID,
+		Arn:                      &k.arn,
+		CreationDate:             &k.Created,
+		Enabled:                  state == types.KeyStateEnabled,
+		Description:              &k.Description,
+		KeyUsage:                 k.Usage,
+		KeyState:                 state,
+		Origin:                   k.Origin,
+		KeyManager:               types.KeyManagerTypeCustomer,
+		CustomerMasterKeySpec:    types.CustomerMasterKeySpec(k.Spec),
+		KeySpec:                  k.Spec,
+		EncryptionAlgorithms:     encryptionAlgorithms,
+		MultiRegion:              aws.Bool(k.MultiRegion()),
+		MultiRegionConfiguration: k.family,
+		CurrentKeyMaterialId:     materialID(k),
 	}
-	if state == types.KeyStatePendingDeletion {
+	switch state {
+	case types.KeyStatePendingDeletion:
 		m.DeletionDate = &k.DeletionDate
+	case types.KeyStatePendingReplicaDeletion:
+		m.PendingDeletionWindowInDays = aws.Int32(int32(k.PendingWindow))
+	}
+	if k.imported() && k.Material.held() {
+		m.ExpirationModel, m.ValidTo = k.Material.expiration()
 	}
 	if k.StoreID != "" {
 		m.CustomKeyStoreId = &k.StoreID
@@ -42,6 +49,44 @@ func (s *Service) metadata(k *snapshot) *types.KeyMetadata {
 		}
 	}
 	return m
+}
+
+// configuration describes k's family, of which k is a member; nil for a single-Region key.
+func configuration(k *Key, family []*Key) *types.MultiRegionConfiguration {
+	if !k.MultiRegion() {
+		return nil
+	}
+	c := &types.MultiRegionConfiguration{MultiRegionKeyType: types.MultiRegionKeyTypeReplica, ReplicaKeys: []types.MultiRegionKey{}}
+	if k.Primary() {
+		c.MultiRegionKeyType = types.MultiRegionKeyTypePrimary
+	}
+	for _, member := range family {
+		named := types.MultiRegionKey{Arn: aws.String(member.ARN()), Region: aws.String(member.Scope.Region)}
+		if member.Scope.Region == k.PrimaryRegion {
+			c.PrimaryKey = &named
+		} else {
+			c.ReplicaKeys = append(c.ReplicaKeys, named)
+		}
+	}
+	return c
+}
+
+func configurationMembers(c *types.MultiRegionConfiguration) audit.Members {
+	if c == nil {
+		return nil
+	}
+	named := func(k *types.MultiRegionKey) audit.Members {
+		return audit.Members{{Name: "arn", Value: k.Arn}, {Name: "region", Value: k.Region}}
+	}
+	replicas := make([]audit.Members, len(c.ReplicaKeys))
+	for i := range c.ReplicaKeys {
+		replicas[i] = named(&c.ReplicaKeys[i])
+	}
+	return audit.Members{
+		{Name: "multiRegionKeyType", Value: c.MultiRegionKeyType},
+		{Name: "primaryKey", Value: named(c.PrimaryKey)},
+		{Name: "replicaKeys", Value: replicas},
+	}
 }
 
 // metadataMembers is metadata as the event of CreateKey shows it.
@@ -63,6 +108,17 @@ func metadataMembers(m *types.KeyMetadata) audit.Members {
 		{Name: "keySpec", Value: m.KeySpec},
 		{Name: "encryptionAlgorithms", Value: m.EncryptionAlgorithms},
 		{Name: "multiRegion", Value: m.MultiRegion},
+		{Name: "multiRegionConfiguration", Value: configurationMembers(m.MultiRegionConfiguration)},
 		{Name: "currentKeyMaterialId", Value: m.CurrentKeyMaterialId},
+		{Name: "expirationModel", Value: optional(string(m.ExpirationModel))},
+		{Name: "validTo", Value: m.ValidTo},
 	}
+}
+
+// optional leaves an empty member out of an event.
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
 }

@@ -73,7 +73,7 @@ func TestPolicyLockout(t *testing.T) {
 		"all actions but one": {`{"Effect":"Allow","Principal":` + root + `,"NotAction":"kms:Encrypt","Resource":"*"}`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := &world{TB: t, rows: w.rows, now: w.now}
+			w := w.with(t)
 			document := `{"Version":"2012-10-17","Statement":[` + c.statements + `]}`
 			in := &awskms.PutKeyPolicyInput{KeyId: id, Policy: &document}
 			if !c.locked {

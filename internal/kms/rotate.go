@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
-
-	"keyward/internal/fault"
 )
 
 // rotate gives k and its relatives other material, for the rotation that is due. What was current stays to decrypt. Had
@@ -32,7 +30,7 @@ func (s *Service) rotate(ctx context.Context, k *Key) error {
 	err = s.changeFamily(ctx, event, k, func(tx Tx, family []*Key) error {
 		current := memberIn(family, k)
 		if current == nil || !current.mayRotateNow() || current.Rotation != k.Rotation || current.Material.ID != k.Material.ID {
-			return fault.ErrConflict
+			return errNotDue
 		}
 		at := s.instant()
 		current.Rotation.rotated(kind, at)
@@ -53,10 +51,10 @@ func (s *Service) rotate(ctx context.Context, k *Key) error {
 // successor is the material that k rotates to: what was imported and waits, or what is made now.
 func (s *Service) successor(ctx context.Context, k *Key) (MaterialRecord, error) {
 	if k.imported() {
-		if m := k.waiting(); m != nil {
-			return *m, nil
+		if k.ready() {
+			return *k.waiting(), nil
 		}
-		return MaterialRecord{}, fmt.Errorf("no imported material waits")
+		return MaterialRecord{}, errNotDue
 	}
 	return s.material(k).Generate(ctx, k)
 }
@@ -87,11 +85,17 @@ func (k *Key) other(materialID string) int {
 	return slices.IndexFunc(k.Others, func(m MaterialRecord) bool { return m.ID == materialID })
 }
 
-// waiting is the imported material that a rotation would make current, or nil.
+// waiting is the imported material that a rotation would make current, once all related keys have it; nil if there is none.
 func (k *Key) waiting() *MaterialRecord {
-	i := slices.IndexFunc(k.Others, func(m MaterialRecord) bool { return m.State == types.KeyMaterialStatePendingRotation })
+	i := slices.IndexFunc(k.Others, func(m MaterialRecord) bool { return m.State != types.KeyMaterialStateNonCurrent })
 	if i < 0 {
 		return nil
 	}
 	return &k.Others[i]
+}
+
+// ready reports whether the waiting material may become current.
+func (k *Key) ready() bool {
+	m := k.waiting()
+	return m != nil && m.State == types.KeyMaterialStatePendingRotation
 }

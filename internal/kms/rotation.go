@@ -47,10 +47,7 @@ func (s *Service) rotated(ctx context.Context, call *operation.Call, q question,
 	if err := rotatable(k.Key); err != nil {
 		return nil, err
 	}
-	if k.MultiRegion() && !k.Primary() {
-		return nil, unsupported("%s is a multi-Region replica key; this operation is for the primary key in %s.", k.arn, k.PrimaryRegion)
-	}
-	return k, nil
+	return k, onlyPrimary(k.Key)
 }
 
 func (s *Service) enableKeyRotation(ctx context.Context, call *operation.Call, in *kms.EnableKeyRotationInput) (*operation.Void, error) {
@@ -146,7 +143,7 @@ func (s *Service) mayRotate(k *Key) error {
 	case r.OnDemand >= s.limits.OnDemandRotations:
 		return limitExceeded("The on-demand rotations limit has been reached for the given keyId. "+
 			"No more on-demand rotations can be performed for this key: %s", k.ARN())
-	case k.imported() && k.waiting() == nil:
+	case k.imported() && !k.ready():
 		return fault.New("KMSInvalidStateException", "No available key material pending rotation for the key: %s.", k.ARN())
 	default:
 		return nil

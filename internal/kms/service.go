@@ -41,6 +41,8 @@ type Config struct {
 	Now    func() time.Time
 	Log    *slog.Logger
 	Limits Limits
+	// Settle is how long keys stay Creating and Updating; zero means until Run gets to it.
+	Settle time.Duration
 }
 
 // Service is the KMS API but for the operations on custom key stores.
@@ -52,6 +54,7 @@ type Service struct {
 	now       func() time.Time
 	log       *slog.Logger
 	limits    Limits
+	settle    time.Duration
 	wake      chan struct{} // capacity 1: something may have become due
 	catching  sync.Mutex    // held by CatchUp
 }
@@ -69,6 +72,7 @@ func New(c Config) *Service {
 		now:       c.Now,
 		log:       c.Log,
 		limits:    c.Limits.withDefaults(),
+		settle:    c.Settle,
 		wake:      make(chan struct{}, 1),
 	}
 }
@@ -103,6 +107,9 @@ func (s *Service) API() operation.Service {
 			operation.Read("GetKeyRotationStatus", s.getKeyRotationStatus, "KeyId"),
 			operation.Write("RotateKeyOnDemand", s.rotateKeyOnDemand, "KeyId"),
 			operation.Read("ListKeyRotations", s.listKeyRotations, "KeyId", "IncludeKeyMaterial", "Limit", "Marker"),
+
+			operation.Write("ReplicateKey", s.replicateKey, "KeyId", "ReplicaRegion"),
+			operation.Write("UpdatePrimaryRegion", s.updatePrimaryRegion, "KeyId", "PrimaryRegion"),
 
 			operation.Read("Encrypt", s.encrypt, "KeyId", "EncryptionContext", "DryRun"),
 			operation.Read("Decrypt", s.decrypt, "KeyId", "EncryptionContext", "DryRun"),

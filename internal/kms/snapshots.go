@@ -3,6 +3,9 @@ package kms
 import (
 	"context"
 	"errors"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
 	"keyward/internal/arn"
 	"keyward/internal/audit"
@@ -24,10 +27,15 @@ type snapshot struct {
 	identity string
 	header   header   // of ciphertexts under the current material
 	others   []header // likewise, one for each of Key.Others
+	// family tells of related multi-Region keys; nil for a single-Region key.
+	family *types.MultiRegionConfiguration
 }
 
-func newSnapshot(k *Key) (*snapshot, error) {
-	s := &snapshot{Key: k, arn: k.ARN(), identity: k.identity(), others: make([]header, len(k.Others))}
+// newSnapshot prepares k. The family of a multi-Region key are its related keys and it.
+func newSnapshot(k *Key, family []*Key) (*snapshot, error) {
+	s := &snapshot{
+		Key: k, arn: k.ARN(), identity: k.identity(), others: make([]header, len(k.Others)), family: configuration(k, family),
+	}
 	var err error
 	if s.header, err = headerOf(k, &k.Material); err != nil {
 		return nil, err
@@ -95,16 +103,34 @@ func (s *snapshots) key(ctx context.Context, ref keyRef) (*snapshot, error) {
 	if ok {
 		return found, nil
 	}
-	k, err := s.store.Key(ctx, ref.scope, ref.id)
+	k, family, err := s.read(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
-	read, err := newSnapshot(k)
+	read, err := newSnapshot(k, family)
 	if err != nil {
 		return nil, err
 	}
 	s.keys.put(ref, read, generation)
 	return read, nil
+}
+
+// read reads a key; a multi-Region key together with its family, all as they are at one moment.
+func (s *snapshots) read(ctx context.Context, ref keyRef) (*Key, []*Key, error) {
+	if !strings.HasPrefix(ref.id, multiRegionPrefix) {
+		k, err := s.store.Key(ctx, ref.scope, ref.id)
+		return k, nil, err
+	}
+	family, err := s.store.Related(ctx, ref.scope.Account, ref.id)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, k := range family {
+		if k.Scope == ref.scope {
+			return k, family, nil
+		}
+	}
+	return nil, nil, fault.ErrNotFound
 }
 
 // target returns the id of the key that the alias points to, or fault.ErrNotFound.

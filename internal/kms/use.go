@@ -54,9 +54,10 @@ func (s *Service) fit(call *operation.Call, u use, k *snapshot) error {
 }
 
 // noteMaterial notes in the event of a cryptographic call which of the key's materials it uses and where that is; the
-// first note counts. m is nil if the key has no such material.
+// first note counts. m is nil if the key has no such
+// material; imported material has no id before it came.
 func noteMaterial(call *operation.Call, k *snapshot, m *MaterialRecord, prefix string) {
-	if m == nil {
+	if m == nil || m.ID == "" && k.StoreID == "" {
 		return
 	}
 	if k.StoreID == "" {

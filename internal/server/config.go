@@ -35,6 +35,8 @@ type Config struct {
 	// KeyStoreRate bounds the cryptographic operations of each key store, per second; zero sets no bound. AWS's quota
 	// is 1,800.
 	KeyStoreRate int
+	// SettleTime is how long a key stays Creating after ReplicateKey and Updating after UpdatePrimaryRegion.
+	SettleTime time.Duration
 	// TLSCert and TLSKey are PEM files; TLSSelfSigned makes a certificate instead.
 	TLSCert, TLSKey string
 	TLSSelfSigned   bool
@@ -74,6 +76,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("region %q is not of the form us-east-1", c.Region)
 	case c.KeyStoreRate < 0:
 		return fmt.Errorf("a rate of %d operations a second cannot be kept", c.KeyStoreRate)
+	case c.SettleTime < 0:
+		return fmt.Errorf("a settle time of %v is over before it begins", c.SettleTime)
 	case (c.TLSCert == "") != (c.TLSKey == ""):
 		return errors.New("--tls-cert and --tls-key go together")
 	case c.TLSCert != "" && c.TLSSelfSigned:

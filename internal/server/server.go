@@ -327,7 +327,7 @@ func (i *installation) openKeyStores(ctx context.Context) error {
 func (i *installation) openKeys(context.Context) error {
 	i.keys = keys.New(keys.Config{
 		Store: i.db.KMS(), Default: keys.NewDefaultStore(i.root), Stores: i.stores,
-		Now: i.clock.Now, Log: i.config.Log,
+		Now: i.clock.Now, Log: i.config.Log, Settle: i.config.SettleTime,
 	})
 	i.clock.OnMove(i.keys.Wake)
 	i.background(i.keys.Run)

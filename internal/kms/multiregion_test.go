@@ -1,0 +1,252 @@
+package kms_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awskms "github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+
+	"keyward/internal/arn"
+	"keyward/internal/kms"
+)
+
+func (w *world) createPrimary() *types.KeyMetadata {
+	w.Helper()
+	return do[awskms.CreateKeyOutput](w, "CreateKey", &awskms.CreateKeyInput{MultiRegion: aws.Bool(true)}).KeyMetadata
+}
+
+// replicate makes a replica and lets it settle.
+func (w *world) replicate(id, region string) *types.KeyMetadata {
+	w.Helper()
+	out := do[awskms.ReplicateKeyOutput](w, "ReplicateKey", &awskms.ReplicateKeyInput{KeyId: &id, ReplicaRegion: &region})
+	w.catchUp()
+	return out.ReplicaKeyMetadata
+}
+
+func in(region string) arn.Scope { return arn.Scope{Account: home.Account, Region: region} }
+
+// family is what DescribeKey tells of related keys: primary, then replicas, as Regions.
+func family(m *types.KeyMetadata) string {
+	regions := []string{*m.MultiRegionConfiguration.PrimaryKey.Region}
+	for _, r := range m.MultiRegionConfiguration.ReplicaKeys {
+		regions = append(regions, *r.Region)
+	}
+	return string(m.MultiRegionConfiguration.MultiRegionKeyType) + " of " + strings.Join(regions, " ")
+}
+
+func TestReplicas(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	k := w.createPrimary()
+	id := *k.KeyId
+	if !strings.HasPrefix(id, "mrk-") || len(id) != 36 || !*k.MultiRegion || family(k) != "PRIMARY of us-east-1" {
+		t.Errorf("%+v", k)
+	}
+	blob := w.encrypt(id, "everywhere", nil)
+	out := do[awskms.ReplicateKeyOutput](w, "ReplicateKey", &awskms.ReplicateKeyInput{
+		KeyId: &id, ReplicaRegion: aws.String("eu-west-1"), Description: aws.String("mine"), Tags: tags("a", "1"), Policy: &openPolicy,
+	})
+	m := out.ReplicaKeyMetadata
+	if m.KeyState != "Creating" || m.Enabled || *m.Arn != in("eu-west-1").Key(id) || *m.Description != "mine" ||
+		*out.ReplicaPolicy != openPolicy || len(out.ReplicaTags) != 1 || family(m) != "REPLICA of us-east-1 eu-west-1" {
+		t.Errorf("%+v", out)
+	}
+	w.in("eu-west-1", func() {
+		w.refused("Decrypt", &awskms.DecryptInput{CiphertextBlob: blob}, "KMSInvalidStateException", *m.Arn+" is creating.")
+		w.catchUp()
+		if got := w.describe(id); got.KeyState != "Enabled" || family(got) != "REPLICA of us-east-1 eu-west-1" ||
+			*got.CurrentKeyMaterialId != *k.CurrentKeyMaterialId {
+			t.Errorf("%+v", got)
+		}
+		if got := w.decrypt(blob, nil); got != "everywhere" {
+			t.Errorf("%q", got)
+		}
+		blob = w.encrypt(id, "there", map[string]string{"a": "b"})
+		w.refused("ReplicateKey", &awskms.ReplicateKeyInput{KeyId: &id, ReplicaRegion: aws.String("eu-west-2")}, "UnsupportedOperationException",
+			*m.Arn+" is a multi-Region replica key; this operation is for the primary key in us-east-1.")
+	})
+	if got := w.decrypt(blob, map[string]string{"a": "b"}); got != "there" {
+		t.Errorf("%q", got)
+	}
+	if got := family(w.describe(id)); got != "PRIMARY of us-east-1 eu-west-1" {
+		t.Error(got)
+	}
+	w.refused("ReplicateKey", &awskms.ReplicateKeyInput{KeyId: &id, ReplicaRegion: aws.String("eu-west-1")}, "AlreadyExistsException",
+		"Key "+*m.Arn+" already exists")
+	w.refused("ReplicateKey", &awskms.ReplicateKeyInput{KeyId: &id, ReplicaRegion: aws.String("nowhere")}, "ValidationException",
+		"ReplicaRegion nowhere is not a Region.")
+	w.refused("ReplicateKey", &awskms.ReplicateKeyInput{KeyId: w.createKey().KeyId, ReplicaRegion: aws.String("eu-west-1")},
+		"UnsupportedOperationException", home.Key(newest(w))+" is not a multi-Region key.")
+}
+
+// newest is the id of the single-Region key of a world.
+func newest(w *world) string {
+	for _, k := range do[awskms.ListKeysOutput](w, "ListKeys", &awskms.ListKeysInput{}).Keys {
+		if !strings.HasPrefix(*k.KeyId, "mrk-") {
+			return *k.KeyId
+		}
+	}
+	return ""
+}
+
+func TestEventsOfReplication(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	id := *w.createPrimary().KeyId
+	w.replicate(id, "eu-west-1")
+	replicated, created := w.events("ReplicateKey"), w.events("CreateKey")
+	if len(replicated) != 1 || len(created) != 2 {
+		t.Fatalf("%d and %d events", len(replicated), len(created))
+	}
+	replica := in("eu-west-1").Key(id)
+	for _, want := range []string{
+		`"awsRegion":"us-east-1"`, `"replicaKeyMetadata":{"aWSAccountId":"111122223333","keyId":"` + id + `","arn":"` + replica,
+		`"keyState":"Creating"`, `"multiRegionConfiguration":{"multiRegionKeyType":"REPLICA","primaryKey":{"arn":"` + home.Key(id) + `","region":"us-east-1"}`,
+		`"resources":[{"type":"AWS::KMS::Key","ARN":"` + home.Key(id) + `"}]`,
+	} {
+		if !strings.Contains(replicated[0], want) {
+			t.Errorf("no %s in %s", want, replicated[0])
+		}
+	}
+	there := slices.IndexFunc(created, func(e string) bool { return strings.Contains(e, `"awsRegion":"eu-west-1"`) })
+	if there < 0 || !strings.Contains(created[there], `"resources":[{"type":"AWS::KMS::Key","ARN":"`+replica+`"}]`) ||
+		!strings.Contains(created[there], `"multiRegion":true`) {
+		t.Errorf("%q", created)
+	}
+}
+
+func TestRotationIsShared(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	id := *w.createPrimary().KeyId
+	w.replicate(id, "eu-west-1")
+	first := w.encrypt(id, "first", nil)
+	w.must("EnableKeyRotation", &awskms.EnableKeyRotationInput{KeyId: &id, RotationPeriodInDays: aws.Int32(100)})
+	w.in("eu-west-1", func() {
+		if s := w.rotationStatus(id); !s.KeyRotationEnabled || *s.RotationPeriodInDays != 100 {
+			t.Errorf("%+v", s)
+		}
+		w.refused("DisableKeyRotation", &awskms.DisableKeyRotationInput{KeyId: &id}, "UnsupportedOperationException",
+			in("eu-west-1").Key(id)+" is a multi-Region replica key; this operation is for the primary key in us-east-1.")
+		w.describe(id) // into the cache
+	})
+	w.advance(100 * day)
+	w.catchUp()
+	current := *w.describe(id).CurrentKeyMaterialId
+	second := w.encrypt(id, "second", nil)
+	w.in("eu-west-1", func() {
+		if got := w.describe(id); *got.CurrentKeyMaterialId != current {
+			t.Error("the replica has other material")
+		}
+		if w.decrypt(first, nil) != "first" || w.decrypt(second, nil) != "second" {
+			t.Error("the replica cannot read what the primary wrote")
+		}
+		if n := len(w.rotations(id, "ALL_KEY_MATERIAL")); n != 2 {
+			t.Errorf("%d materials", n)
+		}
+	})
+	if n := len(w.events("RotateKey")); n != 1 {
+		t.Errorf("%d rotations", n)
+	}
+	events := w.events("SynchronizeMultiRegionKey")
+	if len(events) != 2 || !strings.Contains(events[1], `"resources":[{"type":"AWS::KMS::Key","ARN":"`+home.Key(id)+`"}]`) ||
+		!strings.Contains(events[1], `"requestID":"`) || strings.Contains(events[1], "eu-west-1") {
+		t.Errorf("%q", events)
+	}
+}
+
+func TestUpdatePrimaryRegion(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	id := *w.createPrimary().KeyId
+	w.replicate(id, "eu-west-1")
+	w.replicate(id, "eu-west-2")
+	move := func(to string) any { return &awskms.UpdatePrimaryRegionInput{KeyId: &id, PrimaryRegion: &to} }
+	w.refused("UpdatePrimaryRegion", move("ap-south-1"), "NotFoundException", "Key '"+in("ap-south-1").Key(id)+"' does not exist")
+	w.refused("UpdatePrimaryRegion", move("us-east-1"), "UnsupportedOperationException", home.Key(id)+" is the primary key already.")
+	w.must("UpdatePrimaryRegion", move("eu-west-1"))
+	if m := w.describe(id); m.KeyState != "Updating" || family(m) != "REPLICA of eu-west-1 eu-west-2 us-east-1" {
+		t.Errorf("%s, %s", m.KeyState, family(m))
+	}
+	w.encrypt(id, "meanwhile", nil)
+	w.refused("DisableKey", &awskms.DisableKeyInput{KeyId: &id}, "KMSInvalidStateException", home.Key(id)+" is updating.")
+	w.in("eu-west-2", func() {
+		if m := w.describe(id); m.KeyState != "Enabled" || family(m) != "REPLICA of eu-west-1 eu-west-2 us-east-1" {
+			t.Errorf("%s, %s", m.KeyState, family(m))
+		}
+	})
+	w.catchUp()
+	w.in("eu-west-1", func() {
+		if m := w.describe(id); m.KeyState != "Enabled" || family(m) != "PRIMARY of eu-west-1 eu-west-2 us-east-1" {
+			t.Errorf("%s, %s", m.KeyState, family(m))
+		}
+		w.rotateNow(id)
+		w.must("UpdatePrimaryRegion", move("us-east-1"))
+		w.catchUp()
+	})
+	if m := w.describe(id); m.KeyState != "Enabled" || family(m) != "PRIMARY of us-east-1 eu-west-1 eu-west-2" {
+		t.Errorf("%s, %s", m.KeyState, family(m))
+	}
+	events := w.events("UpdatePrimaryRegion")
+	if len(events) != 4 || !strings.Contains(events[0]+events[1], `"awsRegion":"eu-west-1"`) ||
+		strings.Count(events[0]+events[1], `"invokedBy":"kms.amazonaws.com"`) != 1 {
+		t.Errorf("%q", events)
+	}
+}
+
+func TestDeletionOfAPrimaryWaitsForItsReplicas(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	id := *w.createPrimary().KeyId
+	w.replicate(id, "eu-west-1")
+	w.replicate(id, "eu-west-2")
+	schedule := &awskms.ScheduleKeyDeletionInput{KeyId: &id, PendingWindowInDays: aws.Int32(7)}
+	out := do[awskms.ScheduleKeyDeletionOutput](w, "ScheduleKeyDeletion", schedule)
+	if out.KeyState != "PendingReplicaDeletion" || out.DeletionDate != nil || *out.PendingWindowInDays != 7 {
+		t.Errorf("%+v", out)
+	}
+	if m := w.describe(id); m.KeyState != "PendingReplicaDeletion" || m.DeletionDate != nil || *m.PendingDeletionWindowInDays != 7 {
+		t.Errorf("%+v", m)
+	}
+	w.must("CancelKeyDeletion", &awskms.CancelKeyDeletionInput{KeyId: &id})
+	if m := w.describe(id); m.KeyState != "Disabled" || m.PendingDeletionWindowInDays != nil {
+		t.Errorf("%+v", m)
+	}
+	w.must("ScheduleKeyDeletion", schedule)
+	for _, region := range []string{"eu-west-1", "eu-west-2"} {
+		if m := w.describe(id); m.KeyState != "PendingReplicaDeletion" {
+			t.Errorf("before the last replica: %s", m.KeyState)
+		}
+		w.in(region, func() { w.must("ScheduleKeyDeletion", schedule) })
+		w.advance(7 * day)
+		w.catchUp()
+	}
+	if m := w.describe(id); m.KeyState != "PendingDeletion" || !m.DeletionDate.Equal(w.clock().Add(7*day)) ||
+		family(m) != "PRIMARY of us-east-1" {
+		t.Errorf("%+v", m)
+	}
+	w.advance(7 * day)
+	w.catchUp()
+	w.refused("DescribeKey", &awskms.DescribeKeyInput{KeyId: &id}, "NotFoundException", "Key '"+home.Key(id)+"' does not exist")
+}
+
+func TestReplicaThatIsScheduledForDeletionStillExists(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	id := *w.createPrimary().KeyId
+	replica := w.replicate(id, "eu-west-1")
+	w.in("eu-west-1", func() { w.must("ScheduleKeyDeletion", &awskms.ScheduleKeyDeletionInput{KeyId: &id}) })
+	w.refused("ReplicateKey", &awskms.ReplicateKeyInput{KeyId: &id, ReplicaRegion: aws.String("eu-west-1")}, "AlreadyExistsException",
+		"Key "+*replica.Arn+" already exists")
+	w.advance(30 * day)
+	w.catchUp()
+	w.replicate(id, "eu-west-1")
+}
+
+func TestReplicasCountAgainstTheirRegionsLimit(t *testing.T) {
+	w := newWorld(t, kms.Limits{Keys: 1})
+	id := *w.createPrimary().KeyId
+	w.in("eu-west-1", func() { w.createKey() })
+	w.refused("ReplicateKey", &awskms.ReplicateKeyInput{KeyId: &id, ReplicaRegion: aws.String("eu-west-1")}, "LimitExceededException",
+		"The account has reached its limit of 1 KMS keys in this Region.")
+	if got := family(w.describe(id)); got != "PRIMARY of us-east-1" {
+		t.Error(got)
+	}
+}

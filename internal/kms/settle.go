@@ -1,0 +1,49 @@
+package kms
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+)
+
+// Keys are Creating and Updating for a while: AWS KMS needs some seconds to tell another Region. Here everything has
+// happened before the call answers, and Config.Settle says for how long the key reads so all the same.
+
+// settles is when a transient state that begins now ends.
+func (s *Service) settles() time.Time { return s.instant().Add(s.settle) }
+
+// settleLater wakes Run when what has just begun to settle is due.
+func (s *Service) settleLater() {
+	if s.settle == 0 {
+		s.Wake()
+		return
+	}
+	time.AfterFunc(s.settle, s.Wake)
+}
+
+// settled ends k's transient state.
+func (s *Service) settled(ctx context.Context, k *Key) error {
+	err := s.snapshots.change(ctx, nil, oneKey(k), func(tx Tx) error {
+		current, err := tx.Key(k.Scope, k.ID)
+		if err != nil || !current.transient() {
+			return errors.Join(err, errNotDue)
+		}
+		current.become(current.Settled)
+		return tx.UpdateKey(current)
+	})
+	if err != nil {
+		return fmt.Errorf("kms: ending state %s of %s: %w", k.State, k.ARN(), err)
+	}
+	return nil
+}
+
+// become enters a state, out of a transient one too.
+func (k *Key) become(state types.KeyState) {
+	k.State, k.Settles, k.Settled = state, time.Time{}, ""
+}
+
+// transient reports whether the key's state ends by itself.
+func (k *Key) transient() bool { return !k.Settles.IsZero() }
