@@ -59,10 +59,18 @@ func (s Scope) Backup(id string) string { return s.name("cloudhsm", "backup/"+id
 // Subnet is the ARN of an EC2 subnet.
 func (s Scope) Subnet(id string) string { return s.name("ec2", "subnet/"+id) }
 
-// User is the ARN of an IAM user, which belongs to no Region.
-func User(account, name string) string {
-	return ARN{Partition, "iam", "", account, "user/" + name}.String()
+// IAM is the ARN of what IAM keeps, which belongs to no Region; resource is "role/path/name", for example.
+func IAM(account, resource string) string {
+	return ARN{Partition, "iam", "", account, resource}.String()
 }
 
+// STS is the ARN of a session; resource is "assumed-role/role/session", for example.
+func STS(account, resource string) string {
+	return ARN{Partition, "sts", "", account, resource}.String()
+}
+
+// User is the ARN of an IAM user without a path.
+func User(account, name string) string { return IAM(account, "user/"+name) }
+
 // Root is the ARN of an account's root user, which in policies stands for the account.
-func Root(account string) string { return ARN{Partition, "iam", "", account, "root"}.String() }
+func Root(account string) string { return IAM(account, "root") }

@@ -69,17 +69,21 @@ func newStack(b *testing.B, relaxed bool) *stack {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s.key = create(b, keys, admin.Caller())
+	principal, err := users.Principal(b.Context(), admin.AccessKeyID)
+	if err != nil {
+		b.Fatal(err)
+	}
+	s.key = create(b, keys, principal)
 	return s
 }
 
-func create(b *testing.B, keys *kms.Service, caller policy.Caller) string {
+func create(b *testing.B, keys *kms.Service, principal *policy.Principal) string {
 	b.Helper()
 	for _, row := range keys.API().Rows {
 		if row.Name != "CreateKey" {
 			continue
 		}
-		call := &operation.Call{Scope: arn.Scope{Account: account, Region: "us-east-1"}, Caller: caller, Event: &audit.Event{Time: time.Now()}}
+		call := &operation.Call{Scope: arn.Scope{Account: account, Region: "us-east-1"}, Caller: principal.Caller, Principal: principal, Event: &audit.Event{Time: time.Now()}}
 		out, err := row.Invoke(b.Context(), call, &awskms.CreateKeyInput{})
 		if err != nil {
 			b.Fatal(err)

@@ -11,7 +11,7 @@ func (s *Service) STS() operation.Service {
 	return operation.Service{
 		SigningName: "sts",
 		EventSource: "sts.amazonaws.com",
-		Rows:        []operation.Row{operation.Read("GetCallerIdentity", getCallerIdentity)},
+		Rows:        []operation.Row{operation.Read("GetCallerIdentity", getCallerIdentity).Asking()},
 	}
 }
 

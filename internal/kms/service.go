@@ -2,6 +2,7 @@ package kms
 
 import (
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -91,7 +92,7 @@ func (s *Service) API() operation.Service {
 		SigningName: "kms",
 		Target:      "TrentService",
 		EventSource: "kms.amazonaws.com",
-		Rows: []operation.Row{
+		Rows: asking([]operation.Row{
 			operation.Write("CreateKey", s.createKey),
 			operation.Read("DescribeKey", s.describeKey, "KeyId"),
 			operation.Read("GetKeyLastUsage", s.getKeyLastUsage, "KeyId"),
@@ -132,6 +133,18 @@ func (s *Service) API() operation.Service {
 			operation.Read("GetKeyPolicy", s.getKeyPolicy, "KeyId", "PolicyName"),
 			operation.Write("PutKeyPolicy", s.putKeyPolicy, "KeyId", "PolicyName", "Policy", "BypassPolicyLockoutSafetyCheck"),
 			operation.Read("ListKeyPolicies", s.listKeyPolicies, "KeyId", "Limit", "Marker"),
-		},
+		}),
 	}
+}
+
+// keyless are the operations whose permission IAM alone gives: the wire asks for it. All others have a key, whose
+// policy and grants decide as well.
+var keyless = []string{"CreateKey", "ListKeys", "ListAliases", "GenerateRandom"}
+
+// asking marks the rows that ask for permission themselves.
+func asking(rows []operation.Row) []operation.Row {
+	for i := range rows {
+		rows[i].Asks = !slices.Contains(keyless, rows[i].Name)
+	}
+	return rows
 }

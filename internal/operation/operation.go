@@ -13,8 +13,10 @@ import (
 
 // Call is what a service learns of one request beside its input.
 type Call struct {
-	Scope     arn.Scope // the caller's account, and the Region of the request's signature
-	Caller    policy.Caller
+	Scope  arn.Scope // the caller's account, and the Region of the request's signature
+	Caller policy.Caller
+	// Principal is the caller with all that decides what it may do; nil for calls that need no authentication.
+	Principal *policy.Principal
 	RequestID string
 	Time      time.Time
 	// Event is the call's record. The wire fills in who, when and the logged request members; the operation adds
@@ -43,10 +45,27 @@ type Row struct {
 	Void bool
 	// Logged names the input members that the event may hold; all others stay out of it.
 	Logged []string
+	// Asks: the handler asks for permission itself, or none is needed. For all other rows the wire asks for the action of
+	// the row's name on each of Resources before it invokes the handler.
+	Asks bool
+	// Resources names what a call is about, as ARNs, from an input that has been validated. Nil stands for "*".
+	Resources func(*Call, any) []string
 	// NewInput makes an empty input, a pointer to a struct.
 	NewInput func() any
 	// Invoke runs the operation on an input made by NewInput. The result is a pointer to a struct, or nil when Void.
 	Invoke func(context.Context, *Call, any) (any, error)
+}
+
+// Asking is the row with Asks set.
+func (r Row) Asking() Row {
+	r.Asks = true
+	return r
+}
+
+// On is the row with Resources set to what f says; In is the row's own input.
+func On[In any](r Row, f func(*Call, *In) []string) Row {
+	r.Resources = func(c *Call, in any) []string { return f(c, in.(*In)) }
+	return r
 }
 
 // Void is the output of an operation that answers with an empty body.

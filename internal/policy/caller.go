@@ -1,5 +1,7 @@
 package policy
 
+import "time"
+
 // Caller is who makes a call, as authentication established it.
 type Caller struct {
 	// Type is CloudTrail's word for the kind of principal: "Root", "IAMUser", "AssumedRole".
@@ -14,6 +16,29 @@ type Caller struct {
 	AccessKeyID string `json:"accessKeyId"`
 	// UserName is set for IAM users.
 	UserName string `json:"userName,omitempty"`
+	// Temporary is set where the key is a temporary one.
+	Temporary *Credentials `json:"-"`
+}
+
+// Credentials says where temporary credentials come from. Values are shared and never changed.
+type Credentials struct {
+	// Issuer is the role or user whose credentials they are; nil for a user's own session.
+	Issuer *Issuer
+	// Created is when they were handed out.
+	Created time.Time
+	// Provider is the ARN of the identity provider that vouched for the session's holder; empty for all others.
+	Provider string
+	// SourceIdentity is what was set when the first role of a chain was assumed.
+	SourceIdentity string
+}
+
+// Issuer is the role or user behind a session.
+type Issuer struct {
+	Type        string // "Role", "IAMUser" or "Root"
+	PrincipalID string
+	ARN         string
+	Account     string
+	UserName    string // the role's or user's name
 }
 
 // Types of callers that decisions tell apart, in CloudTrail's words.

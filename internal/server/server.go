@@ -243,6 +243,9 @@ type sealedHandOut struct {
 func (i *installation) openIdentity(ctx context.Context) error {
 	// Signatures are judged by the machine's clock: clients know of no rehearsal.
 	i.identity = identity.New(identity.Config{Store: i.db.Identity(), Sealer: i.root, Now: time.Now})
+	i.background(func(ctx context.Context) {
+		i.identity.Run(ctx, func(err error) { i.config.Log.Error("tidying identities", "error", err) })
+	})
 	sealed, err := i.db.Setting(ctx, handOut)
 	if errors.Is(err, fault.ErrNotFound) {
 		return i.makeAdministrator(ctx)

@@ -27,7 +27,7 @@ func parseHeader(r *Request, header string) (*Signature, error) {
 		return nil, refuse(Incomplete, "Authorization header requires the algorithm '%s'. Authorization=%s", Algorithm, header)
 	}
 	s := &Signature{
-		SessionToken: first(r.Header, "X-Amz-Security-Token") != "",
+		SessionToken: first(r.Header, "X-Amz-Security-Token"),
 		payloadHash:  first(r.Header, "X-Amz-Content-Sha256"),
 	}
 	var credential, signature string
@@ -97,7 +97,7 @@ func parseQuery(r *Request) (*Signature, error) {
 	s := &Signature{
 		SignedHeaders: q.Get("X-Amz-SignedHeaders"),
 		Presigned:     true,
-		SessionToken:  q.Has("X-Amz-Security-Token") || first(r.Header, "X-Amz-Security-Token") != "",
+		SessionToken:  q.Get("X-Amz-Security-Token"),
 		dateSent:      q.Get("X-Amz-Date"),
 		payloadHash:   first(r.Header, "X-Amz-Content-Sha256"),
 	}

@@ -35,12 +35,13 @@ type Kind int
 
 // The kinds, in the order of the checks.
 const (
-	Missing    Kind = iota + 1 // no signature at all
-	Incomplete                 // a signature with parts missing or malformed
-	Scope                      // Region, service, terminator or date of the scope, or headers left unsigned
-	UnknownKey                 // no such access key, or not active, or a session token nobody issued
-	Expired                    // the clock is off, or the presigned request is too old
-	Mismatch                   // the signature is not that of this request
+	Missing      Kind = iota + 1 // no signature at all
+	Incomplete                   // a signature with parts missing or malformed
+	Scope                        // Region, service, terminator or date of the scope, or headers left unsigned
+	UnknownKey                   // no such access key, or not active, or a session token nobody issued
+	ExpiredToken                 // the session is over
+	Expired                      // the clock is off, or the presigned request is too old
+	Mismatch                     // the signature is not that of this request
 )
 
 // Error is a refusal. Message is AWS's sentence and may be sent to the client.
@@ -55,8 +56,12 @@ func refuse(k Kind, format string, args ...any) *Error {
 	return &Error{k, fmt.Sprintf(format, args...)}
 }
 
-// ErrUnknownKey is the refusal for an access key that is unknown or not active, and for session tokens.
+// ErrUnknownKey is the refusal for an access key that is unknown or not active, and for a session token that is not its
+// own.
 var ErrUnknownKey = &Error{UnknownKey, "The security token included in the request is invalid."}
+
+// ErrExpiredToken is the refusal for a session that is over.
+var ErrExpiredToken = &Error{ExpiredToken, "The security token included in the request is expired"}
 
 var errMismatch = &Error{Mismatch, mismatchText}
 
@@ -87,7 +92,7 @@ type Signature struct {
 	SignedHeaders string // as sent: names in lower case, separated by semicolons
 	Presigned     bool
 	Expires       time.Duration // presigned only; zero when the query does not say
-	SessionToken  bool          // the request carries a session token
+	SessionToken  string        // empty if the request carries none
 	signature     [sha256.Size]byte
 	stamp         string // Time in ISO 8601 basic format, as it enters the string to sign
 	dateSent      string // Time as sent, for messages

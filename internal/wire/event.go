@@ -120,8 +120,12 @@ func tlsOf(r *http.Request) *audit.TLS {
 
 // loggedCode is CloudTrail's errorCode for an exception: its name, but for denied access.
 func loggedCode(code string) string {
-	if code == "AccessDeniedException" {
+	switch code {
+	case "AccessDeniedException", "CloudHsmAccessDeniedException":
 		return "AccessDenied"
+	case "UnauthorizedOperation":
+		return "Client.UnauthorizedOperation"
+	default:
+		return code
 	}
-	return code
 }

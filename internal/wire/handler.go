@@ -1,7 +1,7 @@
 // Package wire is where AWS calls meet HTTP, and the only place that knows of it. One handler serves every service on
 // one port: JSON services are told by X-Amz-Target, Query services by the service in the credential scope.
 //
-// Every call goes one way: read (at most 1 MiB), route, authenticate, decode, validate, invoke, record, answer. An
+// Every call goes one way: read (at most 1 MiB), route, authenticate, decode, validate, authorize, invoke, record, answer. An
 // event that storage did not keep together with a change is recorded durably before the answer leaves; if it cannot be,
 // the call is refused. What AWS does on oversized bodies and foreign content types is undocumented; keyward answers
 // 413 RequestEntityTooLargeException, which Lambda and the SDKs know, and UnknownOperationException, which is what an
@@ -30,7 +30,7 @@ import (
 
 // Authenticator says who signed a request. A refusal is a *sigv4.Error; other errors are internal failures.
 type Authenticator interface {
-	Authenticate(ctx context.Context, r *sigv4.Request, service string) (policy.Caller, arn.Scope, error)
+	Authenticate(ctx context.Context, r *sigv4.Request, service string) (*policy.Principal, arn.Scope, error)
 }
 
 // Config is what a Handler needs; every field but Observe is required.
@@ -150,7 +150,7 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, x *exchange, even
 	x.request = sigv4.Request{
 		Method: r.Method, Path: r.URL.EscapedPath(), RawQuery: r.URL.RawQuery, Host: r.Host, Header: r.Header, Body: *buffer,
 	}
-	caller, scope, err := h.config.Authenticator.Authenticate(r.Context(), &x.request, x.service.SigningName)
+	principal, scope, err := h.config.Authenticator.Authenticate(r.Context(), &x.request, x.service.SigningName)
 	if err != nil {
 		return nil, err
 	}
@@ -159,12 +159,12 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, x *exchange, even
 	}
 	now := h.config.Now()
 	x.record = audit.Event{
-		ID: eventID, RequestID: x.requestID, Time: now, Region: scope.Region, Caller: caller,
+		ID: eventID, RequestID: x.requestID, Time: now, Region: scope.Region, Caller: principal.Caller,
 		SourceIP: sourceIP(r), UserAgent: cut(r.UserAgent(), maxText),
 		Source: x.service.EventSource, Name: x.row.Name, ReadOnly: x.row.ReadOnly, TLS: tlsOf(r),
 	}
 	x.event = &x.record
-	c := &operation.Call{Scope: scope, Caller: caller, RequestID: x.requestID, Time: now, Event: x.event}
+	c := &operation.Call{Scope: scope, Caller: principal.Caller, Principal: principal, RequestID: x.requestID, Time: now, Event: x.event}
 	out, err := h.act(r.Context(), x, c)
 	if err != nil {
 		return nil, err
@@ -175,7 +175,7 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, x *exchange, even
 	return out, nil
 }
 
-// act decodes, validates, invokes and encodes.
+// act decodes, validates, authorizes, invokes and encodes.
 func (h *Handler) act(ctx context.Context, x *exchange, c *operation.Call) ([]byte, error) {
 	in := x.row.NewInput()
 	if err := x.service.protocol.decode(x, in); err != nil {
@@ -185,6 +185,9 @@ func (h *Handler) act(ctx context.Context, x *exchange, c *operation.Call) ([]by
 		return nil, err
 	}
 	x.row.log(in, &x.event.Request)
+	if err := x.authorize(c, in); err != nil {
+		return nil, err
+	}
 	out, err := x.row.Invoke(ctx, c, in)
 	if err != nil {
 		return nil, err

@@ -26,6 +26,8 @@ type protocol interface {
 	encode(b []byte, x *exchange, out any) ([]byte, error)
 	refuse(x *exchange, f *fault.Error) []byte
 	unauthenticated(*sigv4.Error) *fault.Error
+	// denied is the refusal of a caller without permission; message says why.
+	denied(message string) *fault.Error
 	internal(cause error) *fault.Error
 	// errorHeader reports whether X-Amzn-ErrorType is sent.
 	errorHeader() bool
@@ -53,9 +55,9 @@ func protocolOf(s operation.Service) (protocol, error) {
 var dialects = map[string]awsquery.Dialect{"sts": awsquery.STS, "ec2": awsquery.EC2}
 
 var jsonServices = map[string]jsonProtocol{
-	"kms":        {message: "message", internalCode: "KMSInternalException"},
-	"cloudhsm":   {message: "Message", internalCode: "CloudHsmInternalFailureException", header: true},
-	"cloudtrail": {message: "message", internalCode: "InternalFailure"},
+	"kms":        {message: "message", internalCode: "KMSInternalException", deniedCode: "AccessDeniedException"},
+	"cloudhsm":   {message: "Message", internalCode: "CloudHsmInternalFailureException", deniedCode: "CloudHsmAccessDeniedException", header: true},
+	"cloudtrail": {message: "message", internalCode: "InternalFailure", deniedCode: "AccessDeniedException"},
 }
 
 // plainJSON answers requests that reach no service.
@@ -75,6 +77,7 @@ var (
 type jsonProtocol struct {
 	message      string // the error member that holds the sentence
 	internalCode string
+	deniedCode   string
 	header       bool
 }
 
@@ -120,12 +123,17 @@ func (jsonProtocol) unauthenticated(e *sigv4.Error) *fault.Error {
 }
 
 var jsonRefusals = map[sigv4.Kind]string{
-	sigv4.Missing:    "MissingAuthenticationTokenException",
-	sigv4.Incomplete: "IncompleteSignatureException",
-	sigv4.Scope:      "InvalidSignatureException",
-	sigv4.UnknownKey: "UnrecognizedClientException",
-	sigv4.Expired:    "InvalidSignatureException",
-	sigv4.Mismatch:   "InvalidSignatureException",
+	sigv4.Missing:      "MissingAuthenticationTokenException",
+	sigv4.Incomplete:   "IncompleteSignatureException",
+	sigv4.Scope:        "InvalidSignatureException",
+	sigv4.UnknownKey:   "UnrecognizedClientException",
+	sigv4.ExpiredToken: "ExpiredTokenException",
+	sigv4.Expired:      "InvalidSignatureException",
+	sigv4.Mismatch:     "InvalidSignatureException",
+}
+
+func (p jsonProtocol) denied(message string) *fault.Error {
+	return fault.New(p.deniedCode, "%s", message)
 }
 
 func (p jsonProtocol) internal(cause error) *fault.Error {
@@ -198,18 +206,19 @@ func (q query) unauthenticated(e *sigv4.Error) *fault.Error {
 }
 
 var queryRefusals = map[sigv4.Kind]string{
-	sigv4.Missing:    "MissingAuthenticationToken",
-	sigv4.Incomplete: "IncompleteSignature",
-	sigv4.Scope:      "SignatureDoesNotMatch",
-	sigv4.UnknownKey: "InvalidClientTokenId",
-	sigv4.Expired:    "SignatureDoesNotMatch",
-	sigv4.Mismatch:   "SignatureDoesNotMatch",
+	sigv4.Missing:      "MissingAuthenticationToken",
+	sigv4.Incomplete:   "IncompleteSignature",
+	sigv4.Scope:        "SignatureDoesNotMatch",
+	sigv4.UnknownKey:   "InvalidClientTokenId",
+	sigv4.ExpiredToken: "ExpiredToken",
+	sigv4.Expired:      "SignatureDoesNotMatch",
+	sigv4.Mismatch:     "SignatureDoesNotMatch",
 }
 
 // ec2Refusal speaks as EC2 does, which does not tell an unknown key from a wrong signature.
 func ec2Refusal(e *sigv4.Error) *fault.Error {
 	switch e.Kind {
-	case sigv4.Expired:
+	case sigv4.Expired, sigv4.ExpiredToken:
 		return fault.New("RequestExpired", "Request has expired.")
 	case sigv4.Missing, sigv4.Incomplete:
 		f := fault.New(queryRefusals[e.Kind], "%s", e.Message)
@@ -220,6 +229,15 @@ func ec2Refusal(e *sigv4.Error) *fault.Error {
 		f.Status = http.StatusUnauthorized
 		return f
 	}
+}
+
+func (q query) denied(message string) *fault.Error {
+	f := fault.New("AccessDenied", "%s", message)
+	if q.EC2 {
+		f = fault.New("UnauthorizedOperation", "You are not authorized to perform this operation. %s", message)
+	}
+	f.Status = http.StatusForbidden
+	return f
 }
 
 func (query) internal(cause error) *fault.Error {

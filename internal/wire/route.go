@@ -23,6 +23,7 @@ type service struct {
 // row is one operation with what was prepared for it.
 type row struct {
 	operation.Row
+	action    string // "kms:Encrypt"
 	validator *validation.Validator
 	logged    []loggedMember
 }
@@ -46,7 +47,7 @@ func mount(s operation.Service) (*service, error) {
 		if m.rows[r.Name] != nil {
 			return nil, fmt.Errorf("wire: %s %s is there twice", s.SigningName, r.Name)
 		}
-		m.rows[r.Name] = &row{r, v, logged}
+		m.rows[r.Name] = &row{r, s.SigningName + ":" + r.Name, v, logged}
 	}
 	return m, nil
 }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -29,6 +30,7 @@ import (
 	"keyward/internal/identity"
 	"keyward/internal/operation"
 	"keyward/internal/secret"
+	"keyward/internal/storage/sqlite"
 	"keyward/internal/wire"
 )
 
@@ -59,21 +61,18 @@ func (s sealer) Open(purpose string, sealed []byte) ([]byte, error) {
 	return s.AEAD.Open(nil, nil, sealed, []byte(purpose))
 }
 
-// keys is an identity store in memory.
-type keys struct{ sync.Map }
-
-func (k *keys) AccessKey(_ context.Context, id string) (*identity.AccessKey, error) {
-	if v, ok := k.Load(id); ok {
-		return v.(*identity.AccessKey), nil
+// newDatabase is an empty one, for identities.
+func newDatabase(t testing.TB) *sqlite.DB {
+	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "keyward.db"), sqlite.Options{Create: true})
+	if err != nil {
+		t.Fatal(err)
 	}
-	return nil, fault.ErrNotFound
-}
-
-func (k *keys) InsertAccessKey(_ context.Context, key *identity.AccessKey) error {
-	if _, taken := k.LoadOrStore(key.AccessKeyID, key); taken {
-		return fault.ErrExists
-	}
-	return nil
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
 }
 
 // journal is a recorder that keeps events in their stored form, and that a test can break.
@@ -127,7 +126,7 @@ func newWorldWith(t testing.TB, recorder audit.Recorder) *world {
 		recorder = &w.journal
 	}
 	w.setNow(time.Now())
-	w.identity = identity.New(identity.Config{Store: &keys{}, Sealer: newSealer(t), Now: func() time.Time { return *w.now.Load() }})
+	w.identity = identity.New(identity.Config{Store: newDatabase(t).Identity(), Sealer: newSealer(t), Now: func() time.Time { return *w.now.Load() }})
 	var err error
 	if w.key, w.secret, err = w.identity.CreateAdministrator(t.Context(), account); err != nil {
 		t.Fatal(err)

@@ -1,45 +1,76 @@
 package sqlite
 
 import (
-	"errors"
+	"database/sql"
+	"io/fs"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/pressly/goose/v3"
 
-	"keyward/internal/fault"
 	"keyward/internal/identity"
+	"keyward/internal/storage/storagetest"
 )
 
-func TestAccessKeysSurviveReopening(t *testing.T) {
+func TestIdentityStore(t *testing.T) {
+	storagetest.Identities(t, func(t *testing.T) identity.Store {
+		return open(t, filepath.Join(t.TempDir(), "keyward.db"), true).Identity()
+	})
+}
+
+// TestAccessKeysBecomeUsers takes the administrator of an older installation over, and leaves behind one whose key was
+// never handed out.
+func TestAccessKeysBecomeUsers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keyward.db")
-	k := &identity.AccessKey{
-		AccessKeyID: "AKIAAAAAAAAAAAAAAAAA", Account: "111122223333", UserName: "admin", PrincipalID: "AIDAAAAAAAAAAAAAAAAA",
-		ARN: "arn:aws:iam::111122223333:user/admin", Status: identity.Active, SealedSecret: []byte{1, 2, 3}, Created: time.UnixMilli(1e12).UTC(),
-	}
-	db, err := Open(t.Context(), path, Options{Create: true})
+	old, err := sql.Open("sqlite", dsn(path, "_txlock=immediate"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := db.Identity().InsertAccessKey(t.Context(), k); err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Identity().InsertAccessKey(t.Context(), k); !errors.Is(err, fault.ErrExists) {
-		t.Errorf("inserting twice: %v", err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	again := open(t, path, false)
-	got, err := again.Identity().AccessKey(t.Context(), k.AccessKeyID)
+	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(k, got); diff != "" {
+	provider, err := goose.NewProvider(goose.DialectSQLite3, old, files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := provider.UpTo(t.Context(), 6); err != nil {
+		t.Fatal(err)
+	}
+	_, err = old.Exec(`INSERT INTO access_key (id, account, user_name, principal_id, arn, status, sealed_secret, created_ms) VALUES
+		('AKIALOST', '111122223333', 'admin', 'AIDALOST', 'arn:aws:iam::111122223333:user/admin', 'Active', x'00', 1000000000000),
+		('AKIAKEPT', '111122223333', 'admin', 'AIDAKEPT', 'arn:aws:iam::111122223333:user/admin', 'Active', x'01', 1000000000001),
+		('AKIAROOT', '444455556666', '', '444455556666', 'arn:aws:iam::444455556666:root', 'Inactive', x'02', 1000000000002)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, path, false).Identity()
+	user, err := s.Entity(t.Context(), "111122223333", identity.User, "admin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &identity.Entity{
+		Account: "111122223333", Kind: identity.User, Name: "admin", ID: "AIDAKEPT", Version: 1, Path: "/",
+		Created: time.UnixMilli(1000000000001).UTC(), Attached: []string{identity.AdministratorAccess},
+	}
+	if diff := cmp.Diff(want, user); diff != "" {
 		t.Error(diff)
 	}
-	if _, err := again.Identity().AccessKey(t.Context(), "AKIABBBBBBBBBBBBBBBB"); !errors.Is(err, fault.ErrNotFound) {
-		t.Errorf("an unknown key: %v", err)
+	kept, err := s.AccessKeys(t.Context(), "111122223333", "AIDAKEPT")
+	if err != nil || len(kept) != 1 || kept[0].AccessKeyID != "AKIAKEPT" || kept[0].SealedSecret[0] != 1 || kept[0].Status != identity.Active {
+		t.Errorf("keys of the administrator: %+v, %v", kept, err)
+	}
+	root, err := s.AccessKey(t.Context(), "AKIAROOT")
+	if err != nil || root.PrincipalID != "444455556666" || root.Status != identity.Inactive {
+		t.Errorf("the root user's key: %+v, %v", root, err)
+	}
+	accounts, err := s.Accounts(t.Context())
+	if err != nil || len(accounts) != 2 {
+		t.Errorf("accounts: %v, %v", accounts, err)
 	}
 }
