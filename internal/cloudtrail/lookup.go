@@ -14,6 +14,7 @@ import (
 	"keyward/internal/arn"
 	"keyward/internal/fault"
 	"keyward/internal/operation"
+	"keyward/internal/quota"
 )
 
 // Limits of LookupEvents (CloudTrail API Reference).
@@ -33,6 +34,13 @@ var (
 	errThrottled = fault.New("ThrottlingException", "Rate exceeded")
 )
 
+// lookupRate, for each account and Region, is two lookups a second (CloudTrail API Reference, "LookupEvents"), with room
+// for the pages of one search after a rest.
+var lookupRate = quota.Rate{PerSecond: 2, Burst: 10}
+
+// maxLookups bounds what is remembered of accounts and Regions: callers choose Regions.
+const maxLookups = 1000
+
 // query is a lookup that was checked.
 type query struct {
 	scope      arn.Scope
@@ -43,7 +51,7 @@ type query struct {
 }
 
 func (s *Service) lookupEvents(ctx context.Context, call *operation.Call, in *cloudtrail.LookupEventsInput) (*cloudtrail.LookupEventsOutput, error) {
-	if !s.limiter.admit(call.Scope, s.config.Now()) {
+	if !s.lookups.Take(call.Scope, 1, lookupRate, s.config.Now()) {
 		return nil, errThrottled
 	}
 	q, err := newQuery(call.Scope, in, s.config.Now())

@@ -8,7 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"keyward/internal/arn"
 	"keyward/internal/operation"
+	"keyward/internal/quota"
 )
 
 // Retention is how long events can be looked up, by the installation's clock.
@@ -50,7 +52,7 @@ type Config struct {
 // Service keeps the trail. It may be used concurrently.
 type Service struct {
 	config  Config
-	limiter limiter
+	lookups *quota.Buckets[arn.Scope]
 	wake    chan struct{} // capacity 1
 
 	packing    sync.Mutex // held while batches become segments
@@ -61,7 +63,7 @@ type Service struct {
 
 // New makes a Service.
 func New(c Config) *Service {
-	return &Service{config: c, limiter: newLimiter(), wake: make(chan struct{}, 1)}
+	return &Service{config: c, lookups: quota.NewBuckets[arn.Scope](maxLookups), wake: make(chan struct{}, 1)}
 }
 
 // API lists the operations of CloudTrail that are served (API version 2013-11-01).

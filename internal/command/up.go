@@ -30,7 +30,11 @@ type upCommand struct {
 
 	SealPassphraseFile string `help:"A file with a passphrase that unlocks the root key instead; KEYWARD_SEAL_PASSPHRASE may hold one too." placeholder:"FILE"`
 
-	KeyStoreRate int `help:"Bound each key store's cryptographic operations per second, as AWS's quota of 1800 does." placeholder:"N"`
+	Quota map[string]int `help:"Adjust a resource quota, such as keys=100000; may be repeated." placeholder:"NAME=N"`
+
+	RequestQuotas string             `help:"aws: bound how often accounts may call as AWS does." enum:"none,aws" default:"none"`
+	RequestQuota  map[string]float64 `help:"Bound requests per second by AWS's name of a quota, such as 'DescribeKey=100'; may be repeated." placeholder:"NAME=N"`
+	KeyStoreRate  int                `help:"Bound each key store's cryptographic operations per second, as AWS's quota of 1800 does." placeholder:"N"`
 
 	SettleTime time.Duration `help:"How long multi-Region keys read Creating or Updating; on AWS seconds to minutes." default:"0s" placeholder:"DURATION"`
 
@@ -53,6 +57,9 @@ func (c *upCommand) Run(ctx context.Context, env Env) error {
 		TLSCert: c.TLSCert, TLSKey: c.TLSKey, TLSSelfSigned: c.TLSSelfSigned,
 		SealKey:            c.SealKey,
 		SealPassphraseFile: c.SealPassphraseFile,
+		Quotas:             c.Quota,
+		AWSRequestQuotas:   c.RequestQuotas == "aws",
+		RequestQuotas:      c.RequestQuota,
 		KeyStoreRate:       c.KeyStoreRate,
 		SettleTime:         c.SettleTime,
 		RelaxedAudit:       c.Audit == "relaxed",

@@ -123,6 +123,9 @@ func (m *Manager) create(tx Tx, fresh *Record, in *kms.CreateCustomKeyStoreInput
 			return other, false, nil
 		}
 	}
+	if len(stores) >= m.maximum {
+		return nil, false, tooMany(m.maximum, len(stores))
+	}
 	if err := admit(stores, fresh, cluster); err != nil {
 		return nil, false, err
 	}
@@ -157,11 +160,8 @@ func (m *Manager) repeats(in *kms.CreateCustomKeyStoreInput, r *Record) (bool, e
 	return kept.Equal(given), nil
 }
 
-// admit is rows 4 to 9 of spec key-stores 4.1.
+// admit is rows 5 to 9 of spec key-stores 4.1.
 func admit(stores []*Record, fresh *Record, cluster *inspected) error {
-	if len(stores) >= MaxStores {
-		return errTooMany
-	}
 	for _, other := range stores {
 		if other.Name == fresh.Name {
 			return errNameInUse

@@ -11,6 +11,7 @@
 package keystore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,10 +26,11 @@ import (
 	"keyward/internal/connection"
 	"keyward/internal/fault"
 	"keyward/internal/hsmclient"
+	"keyward/internal/quota"
 )
 
-// MaxStores is AWS's quota of custom key stores per account and Region.
-const MaxStores = 10
+// maxStores is AWS's quota of custom key stores per account and Region.
+const maxStores = 10
 
 // Config says what a Manager works with. Store, Clusters and Sealer are needed, the rest has defaults.
 type Config struct {
@@ -41,8 +43,10 @@ type Config struct {
 	Now  func() time.Time
 	Log  *slog.Logger
 	// OperationsPerSecond bounds the cryptographic operations of each store; zero sets no bound. AWS's quota is 1,800.
-	OperationsPerSecond int
-	Timing              Timing
+	OperationsPerSecond float64
+	// MaxStores is the quota of custom key stores per account and Region; zero means AWS's, 10.
+	MaxStores int
+	Timing    Timing
 }
 
 // Timing are a Manager's waits. They measure elapsed time on the machine's own clock. Zero values mean the defaults in
@@ -87,7 +91,8 @@ type Manager struct {
 	open     func(hsmclient.Config) (Pool, error)
 	now      func() time.Time
 	log      *slog.Logger
-	rate     int
+	rate     float64
+	maximum  int // of stores in an account and Region
 	timing   Timing
 
 	life context.Context // ends with Close
@@ -107,14 +112,14 @@ type entry struct {
 	usable bool          // keys can be used: what the table says of Use in the record's state
 	link   *link         // while CONNECTING and CONNECTED
 	torn   chan struct{} // while DISCONNECTING: closed when the teardown is over
-	limit  *limiter
+	limit  *quota.Limiter
 }
 
 // New makes a Manager; Start makes it go on where the last one stopped.
 func New(c Config) *Manager {
 	m := &Manager{
 		store: c.Store, clusters: c.Clusters, network: c.Network, sealer: c.Sealer, open: c.Open,
-		now: c.Now, log: c.Log, rate: c.OperationsPerSecond, timing: c.Timing,
+		now: c.Now, log: c.Log, rate: c.OperationsPerSecond, maximum: cmp.Or(c.MaxStores, maxStores), timing: c.Timing,
 	}
 	m.timing.complete()
 	if m.open == nil {
@@ -189,7 +194,7 @@ func (m *Manager) follow(r *Record) {
 	if old != nil {
 		next.link, next.torn, next.limit = old.link, old.torn, old.limit
 	} else {
-		next.limit = newLimiter(m.rate)
+		next.limit = quota.NewLimiter(m.rate)
 	}
 	switch r.State {
 	case connection.Gone:

@@ -187,8 +187,8 @@ func (m *Manager) RandomOf(ctx context.Context, scope arn.Scope, storeID string,
 	if err != nil {
 		return nil, err
 	}
-	if !e.limit.admit(m.now()) {
-		return nil, fault.New("ThrottlingException", textThrottled)
+	if !e.limit.Admit(m.now()) {
+		return nil, kms.ErrThrottled
 	}
 	pool, err := e.link.ready(ctx)
 	if err != nil {
@@ -200,8 +200,8 @@ func (m *Manager) RandomOf(ctx context.Context, scope arn.Scope, storeID string,
 
 // session is the way of every cryptographic operation: it counts towards the store's rate.
 func (m *Manager) session(ctx context.Context, k *kms.Key) (Pool, []byte, error) {
-	if e := m.entry(k.StoreID); e != nil && e.usable && !e.limit.admit(m.now()) {
-		return nil, nil, fault.New("ThrottlingException", textThrottled)
+	if e := m.entry(k.StoreID); e != nil && e.usable && !e.limit.Admit(m.now()) {
+		return nil, nil, kms.ErrThrottled
 	}
 	return m.access(ctx, k)
 }

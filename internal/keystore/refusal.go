@@ -35,8 +35,6 @@ var (
 	errNameInUse = fault.New("CustomKeyStoreNameInUseException",
 		"The request was rejected because the specified custom key store name is already assigned to another custom key store in the account. "+
 			"Try again with a custom key store name that is unique in the account.")
-	errTooMany = fault.New("LimitExceededException",
-		"The request was rejected because a quota was exceeded: an account has at most %d custom key stores in a Region.", MaxStores)
 	errClusterNotFound = fault.New("CloudHsmClusterNotFoundException",
 		"The request was rejected because KMS cannot find the CloudHSM cluster with the specified cluster ID. Retry the request with a different cluster ID.")
 	errClusterInUse = fault.New("CloudHsmClusterInUseException",
@@ -88,8 +86,12 @@ const (
 		"Update the kmsuser password for the custom key store and retry the request."
 	textNoSession = "KMS could not obtain a PKCS #11 session with your AWS CloudHSM cluster. Retry the request."
 	textNoKey     = "KMS cannot find the key material for %s in your AWS CloudHSM cluster."
-	textThrottled = "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls."
 )
+
+// tooMany refuses another store.
+func tooMany(limit, usage int) error {
+	return fault.New("LimitExceededException", "Custom key store quota for this account in this region is %d, current usage is %d.", limit, usage)
+}
 
 func keyState(cause error, format string, args ...any) error {
 	return fault.New("KMSInvalidStateException", format, args...).Because(cause)

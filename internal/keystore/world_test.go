@@ -57,7 +57,7 @@ type world struct {
 	gate   *gate
 	m      *keystore.Manager
 	plane  *plane
-	rate   int
+	rate   float64
 	now    func() time.Time
 	timing keystore.Timing
 	hsms   func(hsmclient.Config) (keystore.Pool, error) // nil: the real client

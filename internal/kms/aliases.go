@@ -94,7 +94,7 @@ func (s *Service) target(tx Tx, operation string, k *snapshot) error {
 		return err
 	}
 	if n >= s.limits.AliasesPerKey {
-		return limitExceeded("The key %s has reached its limit of %d aliases.", k.arn, s.limits.AliasesPerKey)
+		return overQuota("Aliases per key", s.limits.AliasesPerKey, n)
 	}
 	return nil
 }

@@ -71,7 +71,7 @@ func TestAliasLimitHoldsForNewAndMovedOnes(t *testing.T) {
 	w.alias("alias/1", full)
 	w.alias("alias/2", full)
 	w.alias("alias/3", other)
-	text := "The key " + *full.Arn + " has reached its limit of 2 aliases."
+	text := "Aliases per key quota for this account in this region is 2, current usage is 2."
 	w.refused("CreateAlias", &awskms.CreateAliasInput{AliasName: aws.String("alias/4"), TargetKeyId: full.KeyId}, "LimitExceededException", text)
 	w.refused("UpdateAlias", &awskms.UpdateAliasInput{AliasName: aws.String("alias/3"), TargetKeyId: full.KeyId}, "LimitExceededException", text)
 	w.must("UpdateAlias", &awskms.UpdateAliasInput{AliasName: aws.String("alias/1"), TargetKeyId: full.KeyId}) // stays where it is

@@ -222,7 +222,7 @@ func (s *Service) insert(tx Tx, k *Key) error {
 		return err
 	}
 	if n >= s.limits.Keys {
-		return limitExceeded("The account has reached its limit of %d KMS keys in this Region.", s.limits.Keys)
+		return overQuota("Key", s.limits.Keys, n)
 	}
 	return tx.InsertKey(k)
 }

@@ -149,6 +149,9 @@ func (s *Service) decipher(ctx context.Context, call *operation.Call, u use, c c
 	}
 	call.About(keyType, p.key.arn)
 	noteMaterial(call, p.key, p.key.sealedBy(&p.header), u.prefix)
+	if err := s.requests.admitUse(call, u.operation, p.key.Spec); err != nil {
+		return parsed{}, err
+	}
 	if err := checkTokens(u.tokens); err != nil {
 		return parsed{}, err
 	}

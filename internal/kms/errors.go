@@ -27,6 +27,12 @@ func limitExceeded(format string, args ...any) error {
 	return fault.New("LimitExceededException", format, args...)
 }
 
+// overQuota refuses one more of what an account or key can have limit of. The sentence is the one that CreateAlias was
+// recorded to answer; the others are inferred.
+func overQuota(what string, limit, usage int) error {
+	return limitExceeded("%s quota for this account in this region is %d, current usage is %d.", what, limit, usage)
+}
+
 func keyNotFound(scope arn.Scope, id string) error {
 	return fault.New("NotFoundException", "Key '%s' does not exist", scope.Key(id))
 }

@@ -90,7 +90,7 @@ func TestCreateKeyRefuses(t *testing.T) {
 	w.stores.connect(true)
 	w.createKey()
 	w.refused("CreateKey", &awskms.CreateKeyInput{Origin: "AWS_CLOUDHSM", CustomKeyStoreId: aws.String(storeID)}, "LimitExceededException",
-		"The account has reached its limit of 1 KMS keys in this Region.")
+		"Key quota for this account in this region is 1, current usage is 1.")
 	if n := w.stores.count(); n != 0 {
 		t.Errorf("%d keys were left in the cluster by a refused call", n)
 	}

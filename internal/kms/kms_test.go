@@ -41,6 +41,8 @@ type world struct {
 	root    rootkey.Key
 	rows    map[string]operation.Row
 	scope   arn.Scope // of calls
+	// requests are the request quotas of the next restart.
+	requests *kms.RequestQuotas
 
 	mu  sync.Mutex
 	now time.Time
@@ -79,7 +81,7 @@ func (w *world) with(t testing.TB) *world {
 func (w *world) restart(limits kms.Limits) {
 	w.service = kms.New(kms.Config{
 		Store: w.store, Default: kms.NewDefaultStore(w.root), Stores: w.stores, Now: w.clock,
-		Log: slog.New(slog.DiscardHandler), Limits: limits,
+		Log: slog.New(slog.DiscardHandler), Limits: limits, Requests: w.requests,
 	})
 	w.rows = map[string]operation.Row{}
 	for _, row := range w.service.API().Rows {

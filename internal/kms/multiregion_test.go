@@ -245,7 +245,7 @@ func TestReplicasCountAgainstTheirRegionsLimit(t *testing.T) {
 	id := *w.createPrimary().KeyId
 	w.in("eu-west-1", func() { w.createKey() })
 	w.refused("ReplicateKey", &awskms.ReplicateKeyInput{KeyId: &id, ReplicaRegion: aws.String("eu-west-1")}, "LimitExceededException",
-		"The account has reached its limit of 1 KMS keys in this Region.")
+		"Key quota for this account in this region is 1, current usage is 1.")
 	if got := family(w.describe(id)); got != "PRIMARY of us-east-1" {
 		t.Error(got)
 	}

@@ -18,6 +18,9 @@ func (s *Service) updatePrimaryRegion(ctx context.Context, call *operation.Call,
 	if err := checkRegion("PrimaryRegion", *in.PrimaryRegion); err != nil {
 		return nil, err
 	}
+	if err := s.requests.admitIn(call, *in.PrimaryRegion, op, 1); err != nil {
+		return nil, err
+	}
 	k, err := s.primary(ctx, call, op, *in.KeyId, condition{"kms:primaryregion", []string{*in.PrimaryRegion}})
 	if err != nil {
 		return nil, err

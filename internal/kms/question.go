@@ -42,6 +42,9 @@ func (s *Service) key(ctx context.Context, call *operation.Call, q question, nam
 		return nil, err
 	}
 	call.About(keyType, k.arn)
+	if err := s.requests.admitUse(call, q.operation, k.Spec); err != nil {
+		return nil, err
+	}
 	return k, checkTokens(q.tokens)
 }
 

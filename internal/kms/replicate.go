@@ -30,6 +30,10 @@ func (s *Service) replicateKey(ctx context.Context, call *operation.Call, in *km
 	if err := checkRegion("ReplicaRegion", *in.ReplicaRegion); err != nil {
 		return nil, err
 	}
+	// Two, since AWS counts a dry run as well (AWS KMS Developer Guide, "Request quotas").
+	if err := s.requests.admitIn(call, *in.ReplicaRegion, "CreateKey", 2); err != nil {
+		return nil, err
+	}
 	if err := checkTags(in.Tags, s.limits.TagsPerKey); err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ type Limits struct {
 	TagsPerKey        int // 50
 	PolicyBytes       int // 32,768
 	OnDemandRotations int // of one key: 25
+	GrantsPerKey      int // 50,000
 }
 
 func (l Limits) withDefaults() Limits {
@@ -24,6 +25,7 @@ func (l Limits) withDefaults() Limits {
 		usual int
 	}{
 		{&l.Keys, 100_000}, {&l.AliasesPerKey, 50}, {&l.TagsPerKey, 50}, {&l.PolicyBytes, 32_768}, {&l.OnDemandRotations, 25},
+		{&l.GrantsPerKey, 50_000},
 	} {
 		if *q.value == 0 {
 			*q.value = q.usual
@@ -44,6 +46,8 @@ type Config struct {
 	Limits Limits
 	// Settle is how long keys stay Creating and Updating; zero means until Run gets to it.
 	Settle time.Duration
+	// Requests bounds how often accounts may call; nil sets no bound.
+	Requests *RequestQuotas
 }
 
 // Service is the KMS API but for the operations on custom key stores.
@@ -56,6 +60,7 @@ type Service struct {
 	log       *slog.Logger
 	limits    Limits
 	settle    time.Duration
+	requests  *RequestQuotas
 	wake      chan struct{} // capacity 1: something may have become due
 	catching  sync.Mutex    // held by CatchUp
 }
@@ -74,6 +79,7 @@ func New(c Config) *Service {
 		log:       c.Log,
 		limits:    c.Limits.withDefaults(),
 		settle:    c.Settle,
+		requests:  c.Requests,
 		wake:      make(chan struct{}, 1),
 	}
 }
@@ -92,6 +98,7 @@ func (s *Service) API() operation.Service {
 		SigningName: "kms",
 		Target:      "TrentService",
 		EventSource: "kms.amazonaws.com",
+		Admit:       s.requests.Admit,
 		Rows: asking([]operation.Row{
 			operation.Write("CreateKey", s.createKey),
 			operation.Read("DescribeKey", s.describeKey, "KeyId"),

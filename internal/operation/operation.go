@@ -22,6 +22,8 @@ type Call struct {
 	// Event is the call's record. The wire fills in who, when and the logged request members; the operation adds
 	// resources, additional data and, inside its transaction, the response members.
 	Event *audit.Event
+	// Quotas names the request quotas that the call was counted towards.
+	Quotas []string
 
 	globals globals
 }
@@ -107,5 +109,8 @@ type Service struct {
 	Target string
 	// EventSource is CloudTrail's name for the service: "kms.amazonaws.com".
 	EventSource string
-	Rows        []Row
+	// Admit is asked about every call, by the name of its operation, before the request is decoded: it may refuse what
+	// comes too often. Nil admits everything.
+	Admit func(c *Call, operation string) error
+	Rows  []Row
 }

@@ -32,8 +32,13 @@ type Config struct {
 	Dev bool
 	// RelaxedAudit answers read-only calls before their event is on the disk.
 	RelaxedAudit bool
-	// KeyStoreRate bounds the cryptographic operations of each key store, per second; zero sets no bound. AWS's quota
-	// is 1,800.
+	// Quotas adjusts resource quotas, by their names on the command line; AWS's values hold for all others.
+	Quotas map[string]int
+	// AWSRequestQuotas bounds how often accounts may call as AWS does. RequestQuotas adjusts or adds bounds, in requests
+	// per second, by AWS's names (kms.NewRequestQuotas). With neither there is no bound.
+	AWSRequestQuotas bool
+	RequestQuotas    map[string]float64
+	// KeyStoreRate is the request quota of each key store, which counts cryptographic operations, when it is not zero.
 	KeyStoreRate int
 	// SettleTime is how long a key stays Creating after ReplicateKey and Updating after UpdatePrimaryRegion.
 	SettleTime time.Duration
@@ -74,8 +79,6 @@ func (c *Config) validate() error {
 		return fmt.Errorf("account %q is not 12 digits", c.Account)
 	case !regionForm.MatchString(c.Region):
 		return fmt.Errorf("region %q is not of the form us-east-1", c.Region)
-	case c.KeyStoreRate < 0:
-		return fmt.Errorf("a rate of %d operations a second cannot be kept", c.KeyStoreRate)
 	case c.SettleTime < 0:
 		return fmt.Errorf("a settle time of %v is over before it begins", c.SettleTime)
 	case (c.TLSCert == "") != (c.TLSKey == ""):
@@ -88,7 +91,8 @@ func (c *Config) validate() error {
 	if !c.tls() && !loopback(c.Listen) {
 		return fmt.Errorf("%s is not a loopback address, so requests need TLS: add --tls-self-signed, or --tls-cert and --tls-key", c.Listen)
 	}
-	return nil
+	_, err := c.quotas()
+	return err
 }
 
 func (c *Config) tls() bool { return c.TLSSelfSigned || c.TLSCert != "" }

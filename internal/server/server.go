@@ -71,6 +71,7 @@ func Run(ctx context.Context, c Config, ready func(endpoint string)) (err error)
 // installation is one that is open. Its parts are closed in the reverse order of their opening.
 type installation struct {
 	config  Config
+	quotas  quotas
 	scope   arn.Scope
 	closers []func() error
 	failed  chan error // a part that cannot go on
@@ -96,7 +97,11 @@ type installation struct {
 
 // open opens the data folder and starts everything behind the listener.
 func open(ctx context.Context, c Config) (_ *installation, err error) {
-	i := &installation{config: c, scope: arn.Scope{Account: c.Account, Region: c.Region}, failed: make(chan error, 1)}
+	limited, err := c.quotas()
+	if err != nil {
+		return nil, err
+	}
+	i := &installation{config: c, quotas: limited, scope: arn.Scope{Account: c.Account, Region: c.Region}, failed: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, i.close())
@@ -321,7 +326,7 @@ func (i *installation) openKeyStores(ctx context.Context) error {
 		Store: i.db.KeyStores(), Sealer: i.root,
 		Clusters: keystore.ClustersOf(i.clusters), Network: keystore.NetworkOf(i.clusters, i.network),
 		Now: i.clock.Now, Log: i.config.Log,
-		OperationsPerSecond: i.config.KeyStoreRate,
+		OperationsPerSecond: i.quotas.storeRate, MaxStores: i.quotas.stores,
 	})
 	i.onClose(func() error { i.stores.Close(); return nil })
 	return i.stores.Start(ctx)
@@ -331,6 +336,7 @@ func (i *installation) openKeys(context.Context) error {
 	i.keys = keys.New(keys.Config{
 		Store: i.db.KMS(), Default: keys.NewDefaultStore(i.root), Stores: i.stores,
 		Now: i.clock.Now, Log: i.config.Log, Settle: i.config.SettleTime,
+		Limits: i.quotas.limits, Requests: i.quotas.requests,
 	})
 	i.clock.OnMove(i.keys.Wake)
 	i.background(i.keys.Run)

@@ -1,9 +1,9 @@
 // Package wire is where AWS calls meet HTTP, and the only place that knows of it. One handler serves every service on
 // one port: JSON services are told by X-Amz-Target, Query services by the service in the credential scope.
 //
-// Every call goes one way: read (at most 1 MiB), route, authenticate, decode, validate, authorize, invoke, record, answer. An
-// event that storage did not keep together with a change is recorded durably before the answer leaves; if it cannot be,
-// the call is refused. What AWS does on oversized bodies and foreign content types is undocumented; keyward answers
+// Every call goes one way: read (at most 1 MiB), route, authenticate, admit, decode, validate, authorize, invoke, record,
+// answer. An event that storage did not keep together with a change is recorded durably before the answer leaves; if it
+// cannot be, the call is refused. What AWS does on oversized bodies and foreign content types is undocumented; keyward answers
 // 413 RequestEntityTooLargeException, which Lambda and the SDKs know, and UnknownOperationException, which is what an
 // AWS JSON front end says to a request that it cannot dispatch.
 package wire
@@ -175,8 +175,13 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, x *exchange, even
 	return out, nil
 }
 
-// act decodes, validates, authorizes, invokes and encodes.
+// act admits, decodes, validates, authorizes, invokes and encodes.
 func (h *Handler) act(ctx context.Context, x *exchange, c *operation.Call) ([]byte, error) {
+	if admit := x.service.Admit; admit != nil {
+		if err := admit(c, x.row.Name); err != nil {
+			return nil, err
+		}
+	}
 	in := x.row.NewInput()
 	if err := x.service.protocol.decode(x, in); err != nil {
 		return nil, err
