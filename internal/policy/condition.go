@@ -74,6 +74,11 @@ func (c *Condition) check() error {
 	if vendor, name, _ := strings.Cut(c.Key, ":"); vendor == "" || name == "" {
 		return malformed("Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.")
 	}
+	return nil
+}
+
+// checkPermissive refuses what KMS refuses in key policies.
+func (c *Condition) checkPermissive() error {
 	if c.Quantifier != ForAllValues {
 		return nil
 	}

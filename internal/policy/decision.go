@@ -83,9 +83,9 @@ func (d Decision) Message(r *Request, on string) string {
 	switch {
 	case on != "":
 		b.WriteString(" on " + on)
-	case d.Foreign:
+	case d.Foreign && (r.ResourcePolicy == nil || r.ResourcePolicy.Kind != Trust):
 		b.WriteString(" on this resource")
-	case r.Resource != "" && r.Resource != "*":
+	case r.Resource != "":
 		b.WriteString(" on resource: " + r.Resource)
 	}
 	b.WriteByte(' ')

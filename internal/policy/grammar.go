@@ -29,6 +29,11 @@ func checkResource(s *Statement, has func(string) bool) error {
 		// It would allow everybody on earth but a few; AWS's guide forbids it, and KMS supports no such statement.
 		return malformed("NotPrincipal is not supported with Effect Allow.")
 	}
+	for i := range s.Conditions {
+		if err := s.Conditions[i].checkPermissive(); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
