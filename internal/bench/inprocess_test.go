@@ -58,7 +58,7 @@ func newStack(b *testing.B, relaxed bool) *stack {
 		b.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	keys := kms.New(kms.Config{Store: db.KMS(), Default: kms.NewDefaultStore(root), Now: time.Now, Log: log})
+	keys := kms.New(kms.Config{Store: db.KMS(), Root: root, Default: kms.NewDefaultStore(root), Now: time.Now, Log: log})
 	s := &stack{credentials: aws.Credentials{AccessKeyID: admin.AccessKeyID, SecretAccessKey: string(secretKey.Expose())}}
 	if s.bare, err = bare.New(admin.AccessKeyID, secretKey, time.Now); err != nil {
 		b.Fatal(err)

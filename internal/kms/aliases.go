@@ -25,7 +25,7 @@ func (s *Service) createAlias(ctx context.Context, call *operation.Call, in *kms
 	if err != nil {
 		return nil, err
 	}
-	return nil, s.changeAlias(ctx, call, k, name, func(tx Tx) error {
+	return nil, s.changeAlias(ctx, call, k, nil, name, func(tx Tx) error {
 		if _, err := tx.Alias(k.Scope, name); err == nil {
 			return aliasExists(k.Scope, name)
 		} else if !errors.Is(err, fault.ErrNotFound) {
@@ -64,17 +64,28 @@ func checkAliasName(name string) error {
 	}
 }
 
-// aliasTarget resolves the key that an alias is to point to.
-func (s *Service) aliasTarget(ctx context.Context, call *operation.Call, operation, target, name string) (*snapshot, error) {
-	if strings.HasPrefix(target, aliasPrefix) || strings.Contains(target, ":"+aliasPrefix) {
+// aliasTarget resolves the key that an alias is to point to. Both have to be permitted (AWS KMS Developer Guide,
+// "Controlling access to aliases").
+func (s *Service) aliasTarget(ctx context.Context, call *operation.Call, operation, to, name string) (*snapshot, error) {
+	if strings.HasPrefix(to, aliasPrefix) || strings.Contains(to, ":"+aliasPrefix) {
 		return nil, invalid("Aliases must refer to keys. Not aliases")
 	}
-	k, err := s.key(ctx, call, about(operation), target)
+	k, err := s.key(ctx, call, about(operation), to)
 	if err != nil {
 		return nil, err
 	}
-	call.About(keyType, k.Scope.Alias(name))
+	if err := s.aliasPermitted(ctx, call, operation, name); err != nil {
+		return nil, err
+	}
 	return k, s.permits(operation, k.Key)
+}
+
+// aliasPermitted asks for an action on an alias, which has no policy of its own.
+func (s *Service) aliasPermitted(ctx context.Context, call *operation.Call, operation, name string) error {
+	alias := call.Scope.Alias(name)
+	call.About(keyType, alias)
+	q := about(operation)
+	return s.byIdentity(ctx, call, &q, alias, call.Scope.Account)
 }
 
 // target checks, inside a transaction, that one more alias may point to k.
@@ -99,8 +110,13 @@ func (s *Service) target(tx Tx, operation string, k *snapshot) error {
 	return nil
 }
 
-func (s *Service) changeAlias(ctx context.Context, call *operation.Call, k *snapshot, name string, fn func(Tx) error) error {
-	err := s.snapshots.change(ctx, call.Event, touched{aliases: []aliasRef{{k.Scope, name}}}, func(tx Tx) error {
+// changeAlias runs a change of an alias that is to point to k. left is the key that it pointed to, if that is another.
+func (s *Service) changeAlias(ctx context.Context, call *operation.Call, k, left *snapshot, name string, fn func(Tx) error) error {
+	t := touched{aliases: []aliasRef{{k.Scope, name}}, labels: []keyRef{k.ref()}}
+	if left != nil {
+		t.labels = append(t.labels, left.ref())
+	}
+	err := s.snapshots.change(ctx, call.Event, t, func(tx Tx) error {
 		call.Event.Response = audit.Members{{Name: "keyId", Value: k.arn}}
 		return fn(tx)
 	})
@@ -120,19 +136,49 @@ func (s *Service) updateAlias(ctx context.Context, call *operation.Call, in *kms
 	if err != nil {
 		return nil, err
 	}
-	return nil, s.changeAlias(ctx, call, k, name, func(tx Tx) error {
+	for range attempts {
+		if err = s.moveAlias(ctx, call, k, name); !errors.Is(err, errMoved) {
+			break
+		}
+	}
+	return nil, err
+}
+
+// errMoved is the discovery that an alias no longer points to the key that was asked about.
+var errMoved = errors.New("kms: the alias was moved meanwhile")
+
+func (s *Service) moveAlias(ctx context.Context, call *operation.Call, k *snapshot, name string) error {
+	left, err := s.aliasOwner(ctx, call, "UpdateAlias", name)
+	if err != nil {
+		return err
+	}
+	return s.changeAlias(ctx, call, k, left, name, func(tx Tx) error {
 		a, err := existingAlias(tx, k.Scope, name)
 		if err != nil {
 			return err
+		}
+		if a.KeyID != left.ID {
+			return errMoved
 		}
 		if a.KeyID != k.ID {
 			if err := s.move(tx, a, k); err != nil {
 				return err
 			}
 		}
-		a.Updated = s.now().UTC().Truncate(time.Millisecond)
+		a.Updated = s.instant()
 		return tx.UpdateAlias(a)
 	})
+}
+
+// aliasOwner is the key that an alias points to, if the caller may take it away from there.
+func (s *Service) aliasOwner(ctx context.Context, call *operation.Call, operation, name string) (*snapshot, error) {
+	t, err := s.lookup(ctx, call.Scope, name, name, byAnyName)
+	if err != nil {
+		return nil, err
+	}
+	t.alias = "" // what was named is the alias itself, not by it the key
+	q := about(operation)
+	return t.key, s.authorize(ctx, call, &q, &t)
 }
 
 func existingAlias(tx Tx, scope arn.Scope, name string) (*Alias, error) {
@@ -173,18 +219,26 @@ func (s *Service) deleteAlias(ctx context.Context, call *operation.Call, in *kms
 	if err := checkAliasName(name); err != nil {
 		return nil, err
 	}
-	k, err := s.keyByAlias(ctx, call.Scope, name, byAnyName)
+	k, err := s.aliasOwner(ctx, call, "DeleteAlias", name)
+	if k != nil {
+		call.About(keyType, k.arn)
+	}
 	if err != nil {
 		return nil, err
 	}
-	call.About(keyType, k.arn)
-	call.About(keyType, k.Scope.Alias(name))
+	if err := s.aliasPermitted(ctx, call, "DeleteAlias", name); err != nil {
+		return nil, err
+	}
 	if err := s.permits("DeleteAlias", k.Key); err != nil {
 		return nil, err
 	}
-	return nil, s.changeAlias(ctx, call, k, name, func(tx Tx) error {
-		if _, err := existingAlias(tx, k.Scope, name); err != nil {
+	return nil, s.changeAlias(ctx, call, k, nil, name, func(tx Tx) error {
+		a, err := existingAlias(tx, k.Scope, name)
+		if err != nil {
 			return err
+		}
+		if a.KeyID != k.ID {
+			return aliasNotFound(k.Scope, name) // as it was when the caller asked
 		}
 		return tx.DeleteAlias(k.Scope, name)
 	})
@@ -197,11 +251,9 @@ func (s *Service) listAliases(ctx context.Context, call *operation.Call, in *kms
 	}
 	keyID := ""
 	if in.KeyId != nil {
-		k, err := s.resolve(ctx, call, "ListAliases", *in.KeyId, byKey)
-		if err != nil {
+		if keyID, err = s.listedKey(ctx, call, *in.KeyId); err != nil {
 			return nil, err
 		}
-		keyID = k.ID
 	}
 	l := newListing("ListAliases", call.Scope, keyID)
 	after, err := l.after(in.Marker)
@@ -221,6 +273,20 @@ func (s *Service) listAliases(ctx context.Context, call *operation.Call, in *kms
 		out.NextMarker = l.marker(found[size-1].Name)
 	}
 	return out, nil
+}
+
+// listedKey is the id of the caller's key that ListAliases is restricted to. Its policy has no say, since the operation
+// is one on all aliases.
+func (s *Service) listedKey(ctx context.Context, call *operation.Call, name string) (string, error) {
+	t, err := s.resolve(ctx, call, name, byKey)
+	if err != nil {
+		return "", err
+	}
+	if t.account != call.Scope.Account {
+		q := about("ListAliases")
+		return "", s.inquiry(ctx, call, &q, &t).decide("")
+	}
+	return t.key.ID, nil
 }
 
 func aliasEntry(a *Alias) types.AliasListEntry {

@@ -93,7 +93,7 @@ func TestAliasMovesOnlyToAKeyOfItsKind(t *testing.T) {
 	k := w.createKey()
 	w.alias("alias/a", k)
 	mac := kms.Key{Scope: home, ID: "11111111-2222-4333-8444-555555555555", Version: 1, Created: start, Spec: types.KeySpecHmac256,
-		Usage: types.KeyUsageTypeGenerateVerifyMac, Origin: types.OriginTypeAwsKms, State: types.KeyStateEnabled}
+		Usage: types.KeyUsageTypeGenerateVerifyMac, Origin: types.OriginTypeAwsKms, State: types.KeyStateEnabled, Policy: openPolicy}
 	if err := w.store.Change(t.Context(), nil, func(tx kms.Tx) error { return tx.InsertKey(&mac) }); err != nil {
 		t.Fatal(err)
 	}

@@ -157,6 +157,13 @@ type Store interface {
 	LastUse(ctx context.Context, scope arn.Scope, id string) (last LastUse, tracked time.Time, err error)
 	// Discards lists what Tx.InsertDiscard added and nobody has deleted yet, at most limit, oldest first.
 	Discards(ctx context.Context, limit int) ([]*Key, error)
+	// Grant returns one grant of a key.
+	Grant(ctx context.Context, scope arn.Scope, keyID, grantID string) (*Grant, error)
+	// Grants lists grants of a key in the order of their ids, at most limit.
+	Grants(ctx context.Context, scope arn.Scope, keyID string, f GrantFilter, limit int) ([]Grant, error)
+	// RetirableGrants lists grants of all keys of a Region with this retiring principal (Party.Handle), with ids above
+	// after, in the order of their ids, at most limit.
+	RetirableGrants(ctx context.Context, region, retiring, after string, limit int) ([]Grant, error)
 	// Change runs fn in one transaction together with the call's event (nil for background work): all or nothing is
 	// durable when it returns.
 	Change(ctx context.Context, event *audit.Event, fn func(Tx) error) error
@@ -175,11 +182,17 @@ type Tx interface {
 	// UpdateKey replaces the key whose Version is the one given and counts it up in k, or fails with
 	// fault.ErrConflict.
 	UpdateKey(k *Key) error
-	// DeleteKey removes a key of this Version with its aliases, or fails with fault.ErrConflict.
+	// DeleteKey removes a key of this Version with its aliases and grants, or fails with fault.ErrConflict.
 	DeleteKey(*Key) error
 	InsertAlias(*Alias) error // fault.ErrExists
 	UpdateAlias(*Alias) error // fault.ErrNotFound
 	DeleteAlias(scope arn.Scope, name string) error
+	// CountGrants of one key. It must not depend on their number.
+	CountGrants(scope arn.Scope, keyID string) (int, error)
+	// SameGrant returns the id of the key's grant with this Fingerprint, or fault.ErrNotFound.
+	SameGrant(scope arn.Scope, keyID, fingerprint string) (id string, err error)
+	InsertGrant(*Grant) error                                 // fault.ErrExists
+	DeleteGrant(scope arn.Scope, keyID, grantID string) error // fault.ErrNotFound
 	// InsertDiscard notes that a deleted key's material, which lives outside the store, is still to be discarded. Of
 	// the key only Scope, ID, Origin, StoreID and Material.BackingKeyID are kept.
 	InsertDiscard(*Key) error

@@ -11,6 +11,7 @@ import (
 
 	"keyward/internal/fault"
 	"keyward/internal/operation"
+	"keyward/internal/policy"
 )
 
 func (s *Service) encrypt(ctx context.Context, call *operation.Call, in *kms.EncryptInput) (*kms.EncryptOutput, error) {
@@ -121,9 +122,8 @@ func (p *parsed) materialID() *string {
 	return nil
 }
 
-// decipher finds and checks the key of a ciphertext. A key that the caller names must exist before the ciphertext is
-// looked at. A ciphertext that names no key of this account and Region is invalid, whatever key the caller expects; one
-// that names another key than the expected one is for the wrong key.
+// decipher finds and checks the key of a ciphertext. A key that the caller names must be there and its to use before the
+// ciphertext is looked at; a ciphertext that names another key is for the wrong one.
 func (s *Service) decipher(ctx context.Context, call *operation.Call, u use, c ciphertext) (parsed, error) {
 	if err := c.check(); err != nil {
 		return parsed{}, err
@@ -134,27 +134,17 @@ func (s *Service) decipher(ctx context.Context, call *operation.Call, u use, c c
 		}
 		return parsed{}, errDryRun
 	}
-	expected, err := s.expected(ctx, call, u, c)
+	var p parsed
+	var err error
+	if c.keyID != nil {
+		p, err = s.parseFor(ctx, call, u, c)
+	} else {
+		p, err = s.parse(ctx, call, u, c)
+	}
 	if err != nil {
 		return parsed{}, err
 	}
-	p, err := s.parse(ctx, call, c.blob)
-	if err != nil {
-		return parsed{}, err
-	}
-	if expected == nil {
-		addOnce(&call.Event.Request, c.keyMember, p.key.arn)
-	} else if expected.ID != p.key.ID {
-		return parsed{}, errIncorrectKey
-	}
-	call.About(keyType, p.key.arn)
 	noteMaterial(call, p.key, p.key.sealedBy(&p.header), u.prefix)
-	if err := s.requests.admitUse(call, u.operation, p.key.Spec); err != nil {
-		return parsed{}, err
-	}
-	if err := checkTokens(u.tokens); err != nil {
-		return parsed{}, err
-	}
 	if err := s.fit(call, u, p.key); err != nil {
 		return parsed{}, err
 	}
@@ -164,29 +154,49 @@ func (s *Service) decipher(ctx context.Context, call *operation.Call, u use, c c
 	return p, nil
 }
 
-func (s *Service) parse(ctx context.Context, call *operation.Call, blob []byte) (p parsed, err error) {
-	if p.header, p.sealed, err = parseBlob(blob); err != nil {
+// parseFor takes a ciphertext apart that is to be opened with the key that the caller named. One that names no key which
+// the caller could know of is invalid; which other accounts' keys are there is not told.
+func (s *Service) parseFor(ctx context.Context, call *operation.Call, u use, c ciphertext) (p parsed, err error) {
+	if p.key, err = s.key(ctx, call, u.question, *c.keyID); err != nil {
+		return p, err
+	}
+	if p.header, p.sealed, err = parseBlob(c.blob); err != nil {
 		return p, invalidCiphertext(err)
 	}
-	p.key, err = s.snapshots.key(ctx, keyRef{call.Scope, p.header.keyID()})
-	if errors.Is(err, fault.ErrNotFound) {
-		return p, invalidCiphertext(err)
+	id := p.header.keyID()
+	if id == p.key.ID {
+		return p, nil
 	}
-	if err != nil {
+	switch _, err := s.snapshots.key(ctx, keyRef{call.Scope, id}); {
+	case err == nil:
+		return p, errIncorrectKey
+	case errors.Is(err, fault.ErrNotFound):
+		return p, invalidCiphertext(err)
+	default:
 		return p, unexpected("reading a key", err)
 	}
-	return p, nil
 }
 
-// expected resolves the key that the caller named, or returns nil if there is none.
-func (s *Service) expected(ctx context.Context, call *operation.Call, u use, c ciphertext) (*snapshot, error) {
-	if c.keyID == nil {
-		return nil, nil
+// parse takes a ciphertext apart and finds the key that it names, whosever it is.
+func (s *Service) parse(ctx context.Context, call *operation.Call, u use, c ciphertext) (p parsed, err error) {
+	if p.header, p.sealed, err = parseBlob(c.blob); err != nil {
+		return p, invalidCiphertext(err)
 	}
-	k, err := s.resolve(ctx, call, u.iam(), *c.keyID, byAnyName)
-	if err != nil {
-		return nil, err
+	t := target{on: policy.OnCiphertext, account: nowhere}
+	k, err := s.snapshots.sealer(ctx, call.Scope, p.header.keyID())
+	switch {
+	case err == nil:
+		t.key, t.arn, t.account = k, k.arn, k.Scope.Account
+	case !errors.Is(err, fault.ErrNotFound):
+		return p, unexpected("reading a key", err)
 	}
-	call.About(keyType, k.arn)
-	return k, nil
+	if t.account == call.Scope.Account {
+		addOnce(&call.Event.Request, c.keyMember, t.arn)
+	}
+	if err := s.admit(ctx, call, &u.question, &t); err != nil {
+		return p, err
+	}
+	addOnce(&call.Event.Request, c.keyMember, t.arn)
+	p.key = k
+	return p, nil
 }

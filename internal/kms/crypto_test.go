@@ -52,6 +52,11 @@ func TestCiphertextSurvivesRestart(t *testing.T) {
 	}
 }
 
+// noKeyOfCiphertext does not tell whether another account has the key.
+const noKeyOfCiphertext = "User: arn:aws:iam::111122223333:user/admin is not authorized to perform: kms:Decrypt on the resource associated " +
+	"with this ciphertext because the resource does not exist in this Region, no resource-based policies allow access, or a " +
+	"resource-based policy explicitly denies access"
+
 func TestAnyFlippedBitIsInvalidCiphertext(t *testing.T) {
 	w := newWorld(t, kms.Limits{})
 	blobs := [][]byte{
@@ -64,6 +69,10 @@ func TestAnyFlippedBitIsInvalidCiphertext(t *testing.T) {
 		bit := rapid.IntRange(0, len(blob)*8-1).Draw(rt, "bit")
 		blob[bit/8] ^= 1 << (bit % 8)
 		_, err := w.invoke(w.call("Decrypt"), "Decrypt", &awskms.DecryptInput{CiphertextBlob: blob, EncryptionContext: map[string]string{"a": "1"}})
+		if 8 <= bit && bit < 8*17 { // the key's id: it names another key, or none
+			w.isFault("Decrypt", err, "AccessDeniedException", noKeyOfCiphertext)
+			return
+		}
 		if f, ok := fault.As(err); !ok || f.Code != "InvalidCiphertextException" || f.Message != "" {
 			rt.Fatalf("bit %d: %v", bit, err)
 		}
@@ -86,7 +95,8 @@ func TestCiphertextIsBoundToItsKey(t *testing.T) {
 		"The key ID in the request does not identify a CMK that can perform this operation.")
 	nowhere := bytes.Clone(blob)
 	nowhere[5] ^= 1
-	for _, id := range []*string{nil, one.KeyId, other.KeyId} {
+	w.refused("Decrypt", &awskms.DecryptInput{CiphertextBlob: nowhere}, "AccessDeniedException", noKeyOfCiphertext)
+	for _, id := range []*string{one.KeyId, other.KeyId} {
 		w.refused("Decrypt", &awskms.DecryptInput{CiphertextBlob: nowhere, KeyId: id}, "InvalidCiphertextException", "")
 	}
 	for _, bad := range [][]byte{{}, {1}, blob[:33], blob[:40], append(bytes.Clone(blob), 0), make([]byte, 6145)} {

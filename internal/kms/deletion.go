@@ -100,9 +100,6 @@ func (s *Service) noteBacking(e *audit.Event, k *Key) {
 	addOnce(&e.Additional, "backingKeys", backingKeys(k))
 }
 
-// allAliases is beyond any limit of aliases per key.
-const allAliases = 1 << 20
-
 // delete removes a key unless its deletion was cancelled meanwhile. The waiting period of a primary that is to follow its
 // replicas begins with the last of them.
 func (s *Service) delete(ctx context.Context, k *Key) error {
@@ -110,7 +107,7 @@ func (s *Service) delete(ctx context.Context, k *Key) error {
 	if err != nil {
 		return fmt.Errorf("kms: listing aliases of %s: %w", k.ARN(), err)
 	}
-	var t touched
+	t := touched{labels: []keyRef{{k.Scope, k.ID}}}
 	for _, a := range aliases {
 		t.aliases = append(t.aliases, aliasRef{k.Scope, a.Name})
 	}

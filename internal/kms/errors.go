@@ -5,7 +5,6 @@ import (
 
 	"keyward/internal/arn"
 	"keyward/internal/fault"
-	"keyward/internal/policy"
 )
 
 // Exceptions of the KMS API that more than one operation gives. Sentences that no recording of the service attests are
@@ -46,13 +45,6 @@ var errAlias = fault.New("InvalidArnException", "Key Aliases are not supported f
 
 func invalidKeyID(id string) error {
 	return fault.New("NotFoundException", "Invalid keyId '%s'", id)
-}
-
-// foreign is the one answer for everything in other accounts, whether it is there or not.
-func foreign(caller policy.Caller, action string) error {
-	return fault.New("AccessDeniedException", "User: %s is not authorized to perform: kms:%s on this resource because "+
-		"the resource does not exist in this Region, no resource-based policies allow access, or a resource-based policy "+
-		"explicitly denies access", caller.ARN, action)
 }
 
 // invalidCiphertext carries no sentence: it must not tell a wrong context from a changed ciphertext.

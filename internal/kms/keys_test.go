@@ -183,7 +183,7 @@ func TestScheduledDeletion(t *testing.T) {
 	w.deleteDue()
 	w.refused("DescribeKey", &awskms.DescribeKeyInput{KeyId: k.KeyId}, "NotFoundException", "Key '"+*k.Arn+"' does not exist")
 	w.refused("DescribeKey", &awskms.DescribeKeyInput{KeyId: aws.String("alias/a")}, "NotFoundException", "Alias "+home.Alias("alias/a")+" is not found.")
-	w.refused("Decrypt", &awskms.DecryptInput{CiphertextBlob: blob}, "InvalidCiphertextException", "")
+	w.refused("Decrypt", &awskms.DecryptInput{CiphertextBlob: blob}, "AccessDeniedException", noKeyOfCiphertext)
 	events := w.events("DeleteKey")
 	if len(events) != 1 || !strings.Contains(events[0], `"responseElements":{"keyId":"`+*k.Arn+`"}`) || !strings.Contains(events[0], `"AWS Internal"`) {
 		t.Errorf("events %q", events)

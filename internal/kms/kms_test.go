@@ -31,6 +31,23 @@ var (
 	start = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 )
 
+// everything is the identity policy of those who may do everything.
+var everything = identityPolicy(`{"Effect":"Allow","Action":"*","Resource":"*"}`)
+
+// identityPolicy of these statements.
+func identityPolicy(statements string) *policy.Policy {
+	p, err := policy.Compile(policy.Identity, "test", []byte(`{"Version":"2012-10-17","Statement":[`+statements+`]}`), nil)
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
+// allowed is a caller who may do everything that keys leave to IAM.
+func allowed(c policy.Caller) *policy.Principal {
+	return &policy.Principal{Caller: c, Identity: []*policy.Policy{everything}}
+}
+
 // world is a service over a real database, with a clock that tests move and custom key stores that they connect.
 type world struct {
 	testing.TB
@@ -80,7 +97,7 @@ func (w *world) with(t testing.TB) *world {
 // restart makes a new service over the same database.
 func (w *world) restart(limits kms.Limits) {
 	w.service = kms.New(kms.Config{
-		Store: w.store, Default: kms.NewDefaultStore(w.root), Stores: w.stores, Now: w.clock,
+		Store: w.store, Root: w.root, Default: kms.NewDefaultStore(w.root), Stores: w.stores, Now: w.clock,
 		Log: slog.New(slog.DiscardHandler), Limits: limits, Requests: w.requests,
 	})
 	w.rows = map[string]operation.Row{}
@@ -103,7 +120,7 @@ func (w *world) advance(d time.Duration) {
 
 func (w *world) call(name string) *operation.Call {
 	return &operation.Call{
-		Scope: w.scope, Caller: admin, RequestID: "r", Time: w.clock(),
+		Scope: w.scope, Caller: admin, Principal: allowed(admin), RequestID: "r", Time: w.clock(),
 		Event: &audit.Event{ID: "e", Name: name, Time: w.clock(), Region: w.scope.Region, Caller: admin},
 	}
 }

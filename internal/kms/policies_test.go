@@ -47,7 +47,6 @@ func TestKeyPolicies(t *testing.T) {
 
 func TestPolicyLockout(t *testing.T) {
 	w := newWorld(t, kms.Limits{})
-	id := w.createKey().KeyId
 	const lockout = "The new key policy will not allow you to update the key policy in the future."
 	const root, other = `{"AWS":"arn:aws:iam::111122223333:root"}`, `{"AWS":"arn:aws:iam::111122223333:user/other"}`
 	allow := func(principal, action string) string {
@@ -74,6 +73,7 @@ func TestPolicyLockout(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := w.with(t)
+			id := w.createKey().KeyId // what is done to it, the caller may not be able to undo
 			document := `{"Version":"2012-10-17","Statement":[` + c.statements + `]}`
 			in := &awskms.PutKeyPolicyInput{KeyId: id, Policy: &document}
 			if !c.locked {

@@ -2,6 +2,7 @@ package kms
 
 import (
 	"context"
+	"errors"
 
 	"keyward/internal/operation"
 )
@@ -17,6 +18,13 @@ type question struct {
 	request []condition
 	// context is the encryption context; nil for operations without one.
 	context map[string]string
+	// child is the grant that CreateGrant wants to make; nil for all others.
+	child *Grant
+}
+
+// add gives the question one more condition key of the request.
+func (q *question) add(key string, values ...string) {
+	q.request = append(q.request, condition{key, values})
 }
 
 // condition is a condition key, in lower case, with its values.
@@ -35,23 +43,35 @@ func (q *question) iam() string {
 	return q.operation
 }
 
-// key finds the key that the caller named and notes it in the call's event.
+// key finds the key that the caller named, asks whether it may do with it what it wants, and notes the key in the call's
+// event. That a key of another account is there, the event does not tell before it is the caller's to know.
 func (s *Service) key(ctx context.Context, call *operation.Call, q question, name string) (*snapshot, error) {
-	k, err := s.resolve(ctx, call, q.iam(), name, q.accepts)
+	t, err := s.resolve(ctx, call, name, q.accepts)
 	if err != nil {
 		return nil, err
 	}
-	call.About(keyType, k.arn)
-	if err := s.requests.admitUse(call, q.operation, k.Spec); err != nil {
-		return nil, err
-	}
-	return k, checkTokens(q.tokens)
+	return t.key, s.admit(ctx, call, &q, &t)
 }
 
-// checkTokens refuses grant tokens: this service has issued none.
-func checkTokens(tokens []string) error {
-	if len(tokens) > 0 {
-		return errGrantToken
+// admit is the second half of key, for a key that was found by other means than a name.
+func (s *Service) admit(ctx context.Context, call *operation.Call, q *question, t *target) error {
+	if t.key != nil {
+		if t.account == call.Scope.Account {
+			call.About(keyType, t.key.arn)
+		}
+		if err := s.requests.admitUse(call, q.operation, t.key.Spec); err != nil {
+			return err
+		}
 	}
+	if err := s.checkTokens(q.tokens); err != nil {
+		return err
+	}
+	if err := s.authorize(ctx, call, q, t); err != nil {
+		return err
+	}
+	if t.key == nil { // nothing can allow anything with it
+		return errors.New("kms: a key that is not there was used")
+	}
+	call.About(keyType, t.key.arn)
 	return nil
 }

@@ -26,45 +26,71 @@ const (
 	multiRegionPrefix = "mrk-"
 )
 
-// resolve finds the key that a caller named. Names without an account are looked up in the caller's own. action is the
-// IAM action, for the text of refusals.
-func (s *Service) resolve(ctx context.Context, call *operation.Call, action, name string, accepts form) (*snapshot, error) {
-	if arn.Is(name) {
-		resource, err := localResource(call, action, name)
-		if err != nil {
-			return nil, err
-		}
-		id, isKey := strings.CutPrefix(resource, keyPrefix)
-		if isKey && wellFormed(id) {
-			return s.keyByID(ctx, call.Scope, id)
-		}
-		if !isKey && strings.HasPrefix(resource, aliasPrefix) {
-			return s.keyByAlias(ctx, call.Scope, resource, accepts)
-		}
-		return nil, invalidKeyID(name)
-	}
-	if strings.HasPrefix(name, aliasPrefix) {
-		return s.keyByAlias(ctx, call.Scope, name, accepts)
-	}
-	if !wellFormed(name) {
-		return nil, invalidKeyID(name)
-	}
-	return s.keyByID(ctx, call.Scope, name)
+// target is what a caller's name led to.
+type target struct {
+	key     *snapshot // nil where a name in another account leads to no key
+	arn     string    // of the key, or of what was named in its place
+	account string    // which owns it
+	alias   string    // that the caller named; empty if it named the key
+	on      string    // how refusals name it, see policy.Decision.Message; empty: by its ARN
 }
 
-// localResource takes an ARN apart and refuses those of other Regions and accounts.
-func localResource(call *operation.Call, action, name string) (string, error) {
+// resolve finds the key that a caller named. Names without an account are looked up in the caller's own. What is not
+// there in another account is no error: the caller is to be refused as if it were there and closed to it.
+func (s *Service) resolve(ctx context.Context, call *operation.Call, name string, accepts form) (target, error) {
+	scope, resource := call.Scope, name
+	if arn.Is(name) {
+		a, err := localARN(call, name)
+		if err != nil {
+			return target{}, err
+		}
+		scope, resource = a.Scope(), a.Resource
+		if id, isKey := strings.CutPrefix(resource, keyPrefix); isKey {
+			resource = id
+		} else if !strings.HasPrefix(resource, aliasPrefix) {
+			return target{}, invalidKeyID(name)
+		}
+	}
+	t, err := s.lookup(ctx, scope, resource, name, accepts)
+	if err != nil && scope.Account != call.Scope.Account && fault.Is(err, "NotFoundException") {
+		return target{arn: name, account: scope.Account}, nil
+	}
+	return t, err
+}
+
+// lookup finds a key by its id or, where the operation accepts them, an alias. name is how the caller put it.
+func (s *Service) lookup(ctx context.Context, scope arn.Scope, resource, name string, accepts form) (t target, err error) {
+	id := resource
+	switch {
+	case !strings.HasPrefix(resource, aliasPrefix):
+		if !wellFormed(id) {
+			return t, invalidKeyID(name)
+		}
+	case accepts != byAnyName:
+		return t, errAlias
+	default:
+		if id, err = s.aliased(ctx, scope, resource); err != nil {
+			return t, err
+		}
+		t.alias = resource
+	}
+	if t.key, err = s.keyByID(ctx, scope, id); err != nil {
+		return target{}, err
+	}
+	t.arn, t.account = t.key.arn, scope.Account
+	return t, nil
+}
+
+// localARN takes an ARN apart and refuses those of other Regions.
+func localARN(call *operation.Call, name string) (arn.ARN, error) {
 	a, err := arn.Parse(name)
 	if err != nil || a.Partition != arn.Partition || a.Service != "kms" {
-		return "", fault.New("InvalidArnException", "Invalid arn '%s'", name)
+		return a, fault.New("InvalidArnException", "Invalid arn '%s'", name)
 	}
 	if a.Region != call.Scope.Region {
-		return "", fault.New("NotFoundException", "Invalid arn %s", a.Region)
+		return a, fault.New("NotFoundException", "Invalid arn %s", a.Region)
 	}
-	if a.Account != call.Scope.Account {
-		return "", foreign(call.Caller, action)
-	}
-	return a.Resource, nil
+	return a, nil
 }
 
 func (s *Service) keyByID(ctx context.Context, scope arn.Scope, id string) (*snapshot, error) {
@@ -78,18 +104,16 @@ func (s *Service) keyByID(ctx context.Context, scope arn.Scope, id string) (*sna
 	return k, nil
 }
 
-func (s *Service) keyByAlias(ctx context.Context, scope arn.Scope, name string, accepts form) (*snapshot, error) {
-	if accepts != byAnyName {
-		return nil, errAlias
-	}
+// aliased is the id of the key that an alias points to.
+func (s *Service) aliased(ctx context.Context, scope arn.Scope, name string) (string, error) {
 	id, err := s.snapshots.target(ctx, aliasRef{scope, name})
 	if errors.Is(err, fault.ErrNotFound) {
-		return nil, aliasNotFound(scope, name)
+		return "", aliasNotFound(scope, name)
 	}
 	if err != nil {
-		return nil, unexpected("reading an alias", err)
+		return "", unexpected("reading an alias", err)
 	}
-	return s.keyByID(ctx, scope, id)
+	return id, nil
 }
 
 // wellFormed reports whether id is a UUID or a multi-Region key id ("mrk-" and 32 hex digits).

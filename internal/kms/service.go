@@ -37,6 +37,10 @@ func (l Limits) withDefaults() Limits {
 // Config is what a Service needs.
 type Config struct {
 	Store Store
+	// Root is where the key of grant tokens comes from.
+	Root RootKey
+	// Directory knows principals; nil where there is none.
+	Directory Directory
 	// Default keeps the material of keys outside custom key stores.
 	Default Material
 	// Stores keeps the material of all others; nil where there are no custom key stores.
@@ -56,6 +60,8 @@ type Service struct {
 	store     Store
 	standard  Material
 	stores    KeyStores
+	directory Directory
+	tokens    tokens
 	now       func() time.Time
 	log       *slog.Logger
 	limits    Limits
@@ -75,6 +81,8 @@ func New(c Config) *Service {
 		store:     c.Store,
 		standard:  c.Default,
 		stores:    c.Stores,
+		directory: c.Directory,
+		tokens:    tokens{c.Root.Derive("kms grant tokens")},
 		now:       c.Now,
 		log:       c.Log,
 		limits:    c.Limits.withDefaults(),
@@ -132,6 +140,13 @@ func (s *Service) API() operation.Service {
 			operation.Write("UpdateAlias", s.updateAlias, "AliasName", "TargetKeyId"),
 			operation.Write("DeleteAlias", s.deleteAlias, "AliasName"),
 			operation.Read("ListAliases", s.listAliases, "KeyId", "Limit", "Marker"),
+
+			operation.Write("CreateGrant", s.createGrant, "KeyId", "GranteePrincipal", "RetiringPrincipal", "Operations", "Constraints",
+				"Name", "DryRun"),
+			operation.Read("ListGrants", s.listGrants, "KeyId", "GrantId", "GranteePrincipal", "Limit", "Marker"),
+			operation.Read("ListRetirableGrants", s.listRetirableGrants, "RetiringPrincipal", "Limit", "Marker"),
+			operation.Write("RetireGrant", s.retireGrant),
+			operation.Write("RevokeGrant", s.revokeGrant, "KeyId", "GrantId", "DryRun"),
 
 			operation.Write("TagResource", s.tagResource, "KeyId"),
 			operation.Write("UntagResource", s.untagResource, "KeyId", "TagKeys"),

@@ -3,6 +3,7 @@ package kms
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
@@ -10,14 +11,18 @@ import (
 	"keyward/internal/arn"
 	"keyward/internal/audit"
 	"keyward/internal/fault"
+	"keyward/internal/policy"
 )
 
 // Bounds of the caches. A snapshot weighs its policy, tags and description, which can be large, and a share for the rest.
 const (
 	cachedKeys    = 100_000
 	cachedAliases = 100_000
+	cachedGrants  = 200_000
 	cachedBytes   = 128 << 20
 	snapshotShare = 1 << 10
+	compiledShare = 5 // a policy's text and what is made of it, in lengths of the text
+	grantShare    = 512
 )
 
 // snapshot is a key as it was read, with what each use of it needs. It is shared and never changed.
@@ -25,6 +30,7 @@ type snapshot struct {
 	*Key
 	arn      string
 	identity string
+	policy   *policy.Policy
 	header   header   // of ciphertexts under the current material
 	others   []header // likewise, one for each of Key.Others
 	// family tells of related multi-Region keys; nil for a single-Region key.
@@ -37,6 +43,9 @@ func newSnapshot(k *Key, family []*Key) (*snapshot, error) {
 		Key: k, arn: k.ARN(), identity: k.identity(), others: make([]header, len(k.Others)), family: configuration(k, family),
 	}
 	var err error
+	if s.policy, err = policy.Compile(policy.Resource, policyName, []byte(k.Policy), k.Bound); err != nil {
+		return nil, fmt.Errorf("kms: the policy of %s cannot be read, so nobody may use it: %w", s.arn, err)
+	}
 	if s.header, err = headerOf(k, &k.Material); err != nil {
 		return nil, err
 	}
@@ -61,8 +70,10 @@ func (s *snapshot) sealedBy(h *header) *MaterialRecord {
 	return nil
 }
 
+func (s *snapshot) ref() keyRef { return keyRef{s.Scope, s.ID} }
+
 func (s *snapshot) weight() int {
-	w := snapshotShare + len(s.Policy) + len(s.Description)
+	w := snapshotShare + compiledShare*len(s.Policy) + len(s.Description)
 	for i := range s.Others {
 		w += len(s.Others[i].Wrapped) + headerSize + 256
 	}
@@ -82,11 +93,22 @@ type aliasRef struct {
 	name  string
 }
 
-// snapshots reads keys and the targets of aliases through caches and runs all changes, so that it knows of each.
+// grantRef names the grants of a key to a principal, by its handle.
+type grantRef struct {
+	key     keyRef
+	grantee string
+}
+
+// snapshots reads keys, aliases and grants through caches and runs all changes, so that it knows of each.
 type snapshots struct {
 	store   Store
 	keys    *cache[keyRef, *snapshot]
 	aliases *cache[aliasRef, string]
+	labels  *cache[keyRef, []string] // the names of a key's aliases
+	// owners are the scopes of keys that were found by their ids alone; an id never moves to another account, so nothing
+	// here is ever replaced.
+	owners *cache[keyRef, arn.Scope]
+	grants *cache[grantRef, []policy.Grant]
 }
 
 func newSnapshots(store Store) *snapshots {
@@ -94,6 +116,9 @@ func newSnapshots(store Store) *snapshots {
 		store:   store,
 		keys:    newCache[keyRef](cachedKeys, cachedBytes, (*snapshot).weight),
 		aliases: newCache[aliasRef](cachedAliases, cachedBytes, func(string) int { return snapshotShare }),
+		owners:  newCache[keyRef](cachedAliases, cachedBytes, func(arn.Scope) int { return snapshotShare }),
+		labels:  newCache[keyRef](cachedAliases, cachedBytes, func(names []string) int { return snapshotShare * (1 + len(names)) }),
+		grants:  newCache[grantRef](cachedGrants, cachedBytes, func(all []policy.Grant) int { return grantShare * (1 + len(all)) }),
 	}
 }
 
@@ -133,6 +158,25 @@ func (s *snapshots) read(ctx context.Context, ref keyRef) (*Key, []*Key, error) 
 	return nil, nil, fault.ErrNotFound
 }
 
+// sealer returns the key of a ciphertext by its id: the one in scope or, if there is none, one of another account in the
+// Region; fault.ErrNotFound if there is neither.
+func (s *snapshots) sealer(ctx context.Context, scope arn.Scope, id string) (*snapshot, error) {
+	k, err := s.key(ctx, keyRef{scope, id})
+	if !errors.Is(err, fault.ErrNotFound) {
+		return k, err
+	}
+	owner, generation, ok := s.owners.get(keyRef{arn.Scope{Region: scope.Region}, id})
+	if ok {
+		return s.key(ctx, keyRef{owner, id})
+	}
+	found, err := s.store.Find(ctx, scope.Region, id)
+	if err != nil {
+		return nil, err
+	}
+	s.owners.put(keyRef{arn.Scope{Region: scope.Region}, id}, found.Scope, generation)
+	return s.key(ctx, keyRef{found.Scope, id})
+}
+
 // target returns the id of the key that the alias points to, or fault.ErrNotFound.
 func (s *snapshots) target(ctx context.Context, ref aliasRef) (string, error) {
 	id, generation, ok := s.aliases.get(ref)
@@ -147,10 +191,52 @@ func (s *snapshots) target(ctx context.Context, ref aliasRef) (string, error) {
 	return a.KeyID, nil
 }
 
+// allAliases is beyond any limit of aliases per key, allGrants of grants.
+const (
+	allAliases = 1 << 20
+	allGrants  = 1 << 30
+)
+
+// aliasesOf returns the names of all aliases of a key; callers do not change the list.
+func (s *snapshots) aliasesOf(ctx context.Context, ref keyRef) ([]string, error) {
+	names, generation, ok := s.labels.get(ref)
+	if ok {
+		return names, nil
+	}
+	aliases, err := s.store.Aliases(ctx, ref.scope, ref.id, "", allAliases)
+	if err != nil {
+		return nil, err
+	}
+	for i := range aliases {
+		names = append(names, aliases[i].Name)
+	}
+	s.labels.put(ref, names, generation)
+	return names, nil
+}
+
+// grantsOf returns the grants of a key to a principal; callers do not change the list.
+func (s *snapshots) grantsOf(ctx context.Context, ref grantRef) ([]policy.Grant, error) {
+	all, generation, ok := s.grants.get(ref)
+	if ok {
+		return all, nil
+	}
+	found, err := s.store.Grants(ctx, ref.key.scope, ref.key.id, GrantFilter{Grantee: ref.grantee}, allGrants)
+	if err != nil {
+		return nil, err
+	}
+	for i := range found {
+		all = append(all, found[i].permission())
+	}
+	s.grants.put(ref, all, generation)
+	return all, nil
+}
+
 // touched names the records that a change may replace or remove.
 type touched struct {
 	keys    []keyRef
 	aliases []aliasRef
+	labels  []keyRef // keys whose aliases change
+	grants  []grantRef
 }
 
 // oneKey is touched for changes of a single key.
@@ -176,19 +262,21 @@ func (s *snapshots) change(ctx context.Context, event *audit.Event, t touched, f
 }
 
 func (s *snapshots) begin(t touched) {
-	for _, ref := range t.keys {
-		s.keys.begin(ref)
-	}
-	for _, ref := range t.aliases {
-		s.aliases.begin(ref)
-	}
+	each(t.keys, s.keys.begin)
+	each(t.aliases, s.aliases.begin)
+	each(t.labels, s.labels.begin)
+	each(t.grants, s.grants.begin)
 }
 
 func (s *snapshots) end(t touched) {
-	for _, ref := range t.keys {
-		s.keys.end(ref)
-	}
-	for _, ref := range t.aliases {
-		s.aliases.end(ref)
+	each(t.keys, s.keys.end)
+	each(t.aliases, s.aliases.end)
+	each(t.labels, s.labels.end)
+	each(t.grants, s.grants.end)
+}
+
+func each[Ref any](all []Ref, do func(Ref)) {
+	for _, ref := range all {
+		do(ref)
 	}
 }
