@@ -30,7 +30,7 @@ func TestNetworkOfAKeyStore(t *testing.T) {
 		t.Logf("%s is through", name)
 	}
 	play("0-site", fmt.Sprintf("BLOCK=127.%d\n", block.Addr().As4()[1])+networkScript(t, "0-site"))
-	build := inShell(script(blocks(t, "../docs/getting-started.md", "getting-started")))
+	build := keywardtest.Script(keywardtest.Blocks(t, "../docs/getting-started.md", "getting-started", "sh"))
 	const anySubnets = "SUBNETS=$(aws ec2 describe-subnets --query 'Subnets[].SubnetId' --output text)"
 	if !strings.Contains(build, anySubnets) {
 		t.Fatalf("getting-started.md does not choose its subnets with %s", anySubnets)

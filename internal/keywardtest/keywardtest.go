@@ -50,12 +50,24 @@ func build(t testing.TB, race bool, tags ...string) string {
 	if race {
 		args = append(args, "-race")
 	}
-	build := exec.Command("go", append(args, "keyward/cmd/keyward")...)
+	build := exec.Command("go", append(args, "./cmd/keyward")...)
+	build.Dir = moduleRoot(t)
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building keyward: %v\n%s", err, out)
 	}
 	builds.made[key] = path
 	return path
+}
+
+// moduleRoot is the folder of keyward's go.mod: tests of another module, which may select other versions of libraries, run
+// the same binary as all others.
+func moduleRoot(t testing.TB) string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "keyward").Output()
+	if err != nil {
+		t.Fatalf("finding keyward's module: %v", err)
+	}
+	return strings.TrimSpace(string(out))
 }
 
 var builds = struct {
