@@ -10,7 +10,7 @@
 //	               hsmclient
 //	2  pure rules  policy, audit, operation, sigv4, hsm,         no I/O, no clock, no randomness
 //	               hsmproto, connection, xaes, quota,
-//	               keyspec, keywrap (random where keys are made)
+//	               keyspec, keywrap, mldsamu                (keyspec, keywrap: crypto/rand for keys and nonces)
 //	1  vocabulary  arn, fault, secret, durable, clock, hardening identifiers, errors, secrets, crash-safe files
 //
 // A request is followed through wire → sigv4 → identity → kms (or cloudhsm, network) → keystore → hsmclient → hsmnode

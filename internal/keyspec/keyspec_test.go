@@ -2,7 +2,10 @@ package keyspec_test
 
 import (
 	"bytes"
+	"crypto/sha3"
 	"crypto/sha512"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"os"
 	"os/exec"
@@ -156,25 +159,59 @@ func agrees(t *testing.T, a, b *keyspec.Key) {
 	}
 }
 
-// TestExternalMu: μ of a message and the message itself have one signature.
+// TestExternalMu: a message and its μ have the same signatures.
 func TestExternalMu(t *testing.T) {
-	s, _ := keyspec.Of(types.KeySpecMlDsa44)
-	k := made(t, s)
-	mu := bytes.Repeat([]byte{7}, 64)
-	signature, err := k.Sign(types.SigningAlgorithmSpecMlDsaShake256, types.MessageTypeExternalMu, mu)
+	const algorithm, raw, external = types.SigningAlgorithmSpecMlDsaShake256, types.MessageTypeRaw, types.MessageTypeExternalMu
+	for _, name := range []types.KeySpec{types.KeySpecMlDsa44, types.KeySpecMlDsa65, types.KeySpecMlDsa87} {
+		s, _ := keyspec.Of(name)
+		k := made(t, s)
+		message := []byte("attack at dawn")
+		mu := muOf(t, k, message)
+		forms := map[types.MessageType][]byte{raw: message, external: mu}
+		for signed, m := range forms {
+			signature, err := k.Sign(algorithm, signed, m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for verified, m := range forms {
+				if valid, err := k.Verify(algorithm, verified, m, signature); !valid || err != nil {
+					t.Errorf("%s: signed as %s, verified as %s: %v, %v", name, signed, verified, valid, err)
+				}
+			}
+			other := bytes.Clone(mu)
+			other[0] ^= 1
+			if valid, err := k.Verify(algorithm, external, other, signature); valid || err != nil {
+				t.Errorf("%s: another μ: %v, %v", name, valid, err)
+			}
+		}
+		if _, err := k.Sign(algorithm, external, mu[1:]); !errors.Is(err, keyspec.ErrMessage) {
+			t.Errorf("%s: a short μ: %v", name, err)
+		}
+	}
+}
+
+// muOf is the μ of a message (FIPS 204, algorithm 7, line 6; AWS KMS Developer Guide, "Offline verification").
+func muOf(t *testing.T, k *keyspec.Key, message []byte) []byte {
+	t.Helper()
+	tr := sha3.SumSHAKE256(publicBits(t, k), 64)
+	return sha3.SumSHAKE256(append(append(tr, 0, 0), message...), 64)
+}
+
+// publicBits is the key inside the SubjectPublicKeyInfo.
+func publicBits(t *testing.T, k *keyspec.Key) []byte {
+	t.Helper()
+	der, err := k.PublicKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if valid, err := k.Verify(types.SigningAlgorithmSpecMlDsaShake256, types.MessageTypeExternalMu, mu, signature); !valid || err != nil {
-		t.Errorf("%v, %v", valid, err)
+	var info struct {
+		Algorithm pkix.AlgorithmIdentifier
+		Key       asn1.BitString
 	}
-	mu[0] ^= 1
-	if valid, err := k.Verify(types.SigningAlgorithmSpecMlDsaShake256, types.MessageTypeExternalMu, mu, signature); valid || err != nil {
-		t.Errorf("another μ: %v, %v", valid, err)
+	if rest, err := asn1.Unmarshal(der, &info); err != nil || len(rest) > 0 {
+		t.Fatalf("SubjectPublicKeyInfo: %d bytes too many, %v", len(rest), err)
 	}
-	if _, err := k.Sign(types.SigningAlgorithmSpecMlDsaShake256, types.MessageTypeExternalMu, mu[1:]); !errors.Is(err, keyspec.ErrMessage) {
-		t.Errorf("a short μ: %v", err)
-	}
+	return info.Key.Bytes
 }
 
 // TestOpenSSLReadsOurKeys: what we call PKCS #8 and SubjectPublicKeyInfo is, and belongs together.

@@ -2,12 +2,13 @@ package keyspec
 
 import (
 	"crypto"
-	"crypto/subtle"
 
 	"filippo.io/mldsa"
 	"filippo.io/mldsa/mldsacrypto"
 	mldsax509 "filippo.io/mldsa/x509"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+
+	"keyward/internal/mldsamu"
 )
 
 var mldsaParameters = map[types.KeySpec]mldsa.Parameters{
@@ -16,22 +17,21 @@ var mldsaParameters = map[types.KeySpec]mldsa.Parameters{
 	types.KeySpecMlDsa87: mldsa.MLDSA87(),
 }
 
-// muSize is the length of an external μ in bytes.
-const muSize = 64
+// mldsaKey signs with ML-DSA (FIPS 204), in its hedged variant and with an empty context. The public half is kept, because
+// asking the library for it copies the whole expanded matrix.
+type mldsaKey struct {
+	private   *mldsa.PrivateKey
+	verifying *mldsa.PublicKey
+}
 
-// mldsaKey signs with ML-DSA (FIPS 204), with an empty context.
-//
-// It signs in the deterministic variant. The library verifies messages but offers no verification of an external μ; since
-// no key of this family is ever outside, signing once more and comparing is one: every signature of a μ there can be is
-// the one that this makes.
-type mldsaKey struct{ private *mldsa.PrivateKey }
+func newMLDSA(private *mldsa.PrivateKey) half { return &mldsaKey{private, private.PublicKey()} }
 
 func generateMLDSA(s *Spec) (half, error) {
 	private, err := mldsa.GenerateKey(mldsaParameters[s.Name])
 	if err != nil {
 		return nil, err
 	}
-	return &mldsaKey{private}, nil
+	return newMLDSA(private), nil
 }
 
 func parseMLDSA(s *Spec, material []byte) (half, error) {
@@ -40,14 +40,14 @@ func parseMLDSA(s *Spec, material []byte) (half, error) {
 	if err != nil || !ok || private.PublicKey().Parameters() != mldsaParameters[s.Name] {
 		return nil, ErrMaterial
 	}
-	return &mldsaKey{private}, nil
+	return newMLDSA(private), nil
 }
 
 // material holds the seed (RFC 9881).
 func (k *mldsaKey) material() ([]byte, error) { return mldsax509.MarshalPKCS8PrivateKey(k.private) }
 
 func (k *mldsaKey) public() ([]byte, error) {
-	return mldsax509.MarshalPKIXPublicKey(k.private.PublicKey())
+	return mldsax509.MarshalPKIXPublicKey(k.verifying)
 }
 
 func (k *mldsaKey) sign(algorithm types.SigningAlgorithmSpec, as types.MessageType, message []byte) ([]byte, error) {
@@ -55,19 +55,17 @@ func (k *mldsaKey) sign(algorithm types.SigningAlgorithmSpec, as types.MessageTy
 	if err != nil {
 		return nil, err
 	}
-	return k.private.SignDeterministic(message, options)
+	return k.private.Sign(nil, message, options)
 }
 
 func (k *mldsaKey) verify(algorithm types.SigningAlgorithmSpec, as types.MessageType, message, signature []byte) (bool, error) {
-	options, err := mldsaOptions(algorithm, as, message)
-	if err != nil {
+	if _, err := mldsaOptions(algorithm, as, message); err != nil {
 		return false, err
 	}
-	if as == types.MessageTypeRaw {
-		return mldsa.Verify(k.private.PublicKey(), message, signature, nil) == nil, nil
+	if as == types.MessageTypeExternalMu {
+		return mldsamu.Verify(k.verifying.Bytes(), message, signature), nil
 	}
-	again, err := k.private.SignDeterministic(message, options)
-	return err == nil && subtle.ConstantTimeCompare(again, signature) == 1, err
+	return mldsa.Verify(k.verifying, message, signature, nil) == nil, nil
 }
 
 func mldsaOptions(algorithm types.SigningAlgorithmSpec, as types.MessageType, message []byte) (crypto.SignerOpts, error) {
@@ -76,7 +74,7 @@ func mldsaOptions(algorithm types.SigningAlgorithmSpec, as types.MessageType, me
 		return nil, ErrAlgorithm
 	case as == types.MessageTypeRaw:
 		return &mldsa.Options{}, nil
-	case as == types.MessageTypeExternalMu && len(message) == muSize:
+	case as == types.MessageTypeExternalMu && len(message) == mldsamu.MuSize:
 		return mldsacrypto.MLDSAMu, nil
 	default:
 		return nil, ErrMessage
