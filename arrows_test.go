@@ -36,7 +36,7 @@ var sideways = map[string][]string{
 }
 
 // testKits may be imported by tests only, and may import anything.
-var testKits = map[string]bool{"hsmtest": true, "keywardtest": true, "bench": true}
+var testKits = map[string]bool{"hsmtest": true, "keywardtest": true, "keystatetest": true, "bench": true}
 
 func TestImportsGoDownwards(t *testing.T) {
 	const prefix = "keyward/internal/"

@@ -136,6 +136,8 @@ func (w wished) supported() error {
 		return unsupported("KeySpec %s is not supported.", w.spec)
 	case w.multiRegion && w.origin == types.OriginTypeAwsCloudhsm:
 		return unsupported("A multi-Region key cannot be created in a custom key store.")
+	case w.origin == types.OriginTypeExternal && strings.HasPrefix(string(w.spec), "ML_"):
+		return unsupported("Key material of a %s key cannot be imported.", w.spec)
 	case w.origin == types.OriginTypeExternalKeyStore:
 		return unsupported("Origin %s is not supported.", w.origin)
 	default:

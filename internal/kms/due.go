@@ -74,11 +74,14 @@ var errNotDue = errors.New("kms: not due any more")
 // happen does what is due for k, one thing at a time: what else is due is found again.
 func (s *Service) happen(ctx context.Context, k *Key) error {
 	var err error
-	switch now := s.now(); {
+	now := s.now()
+	switch gone := k.expired(now); {
 	case reached(k.DeletionDate, now):
 		err = s.delete(ctx, k)
 	case reached(k.Settles, now):
 		err = s.settled(ctx, k)
+	case gone != nil:
+		err = s.expire(ctx, k, gone.ID)
 	case k.mayRotateNow() && (reached(k.Rotation.Started, now) || reached(k.Rotation.Next, now)):
 		err = s.rotate(ctx, k)
 	}

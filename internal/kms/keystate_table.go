@@ -434,7 +434,7 @@ var verdicts = map[place]verdict{
 	{"RevokeGrant", "Updating", "*"}:                                         {outcome: permitted},
 	{"RotateKeyOnDemand", "Enabled", "AWS_CLOUDHSM"}:                         {refused, "UnsupportedOperationException", "<key ARN> origin is AWS_CLOUDHSM which is not valid for this operation."},
 	{"RotateKeyOnDemand", "Enabled", "AWS_KMS"}:                              {outcome: permitted},
-	{"RotateKeyOnDemand", "Enabled", "EXTERNAL"}:                             {refused, "KMSInvalidStateException", "requires imported key material in PENDING_ROTATION state; otherwise fail"},
+	{"RotateKeyOnDemand", "Enabled", "EXTERNAL"}:                             {outcome: permitted},
 	{"RotateKeyOnDemand", "Enabled", "EXTERNAL_KEY_STORE"}:                   {refused, "UnsupportedOperationException", "<key ARN> origin is EXTERNAL_KEY_STORE which is not valid for this operation."},
 	{"RotateKeyOnDemand", "Disabled", "AWS_CLOUDHSM"}:                        {refused, "UnsupportedOperationException", "<key ARN> origin is AWS_CLOUDHSM which is not valid for this operation."},
 	{"RotateKeyOnDemand", "Disabled", "AWS_KMS"}:                             {refused, "DisabledException", "<key ARN> is disabled."},

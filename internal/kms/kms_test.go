@@ -60,6 +60,7 @@ type world struct {
 	scope   arn.Scope // of calls
 	// requests are the request quotas of the next restart.
 	requests *kms.RequestQuotas
+	imports  map[string]*awskms.GetParametersForImportOutput
 
 	mu  sync.Mutex
 	now time.Time
@@ -81,7 +82,7 @@ func newWorld(t testing.TB, limits kms.Limits) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{TB: t, db: db, store: db.KMS(), root: root, scope: home, now: start}
+	w := &world{TB: t, db: db, store: db.KMS(), root: root, scope: home, now: start, imports: map[string]*awskms.GetParametersForImportOutput{}}
 	w.stores = newFakeStores(root)
 	w.restart(limits)
 	return w
@@ -91,6 +92,7 @@ func newWorld(t testing.TB, limits kms.Limits) *world {
 func (w *world) with(t testing.TB) *world {
 	return &world{
 		TB: t, service: w.service, store: w.store, db: w.db, stores: w.stores, root: w.root, rows: w.rows, scope: w.scope, now: w.now,
+		imports: w.imports,
 	}
 }
 

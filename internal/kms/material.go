@@ -113,7 +113,7 @@ func (d *DefaultStore) Seal(_ context.Context, k *Key, aad, plaintext []byte) ([
 
 // Open implements Material.
 func (d *DefaultStore) Open(_ context.Context, k *Key, m *MaterialRecord, aad, sealed []byte) ([]byte, error) {
-	if len(sealed) < xaes.NonceSize+xaes.Overhead {
+	if len(sealed) < xaes.NonceSize+xaes.Overhead || !m.held() {
 		return nil, ErrBadCiphertext
 	}
 	aead, err := d.cipher(k, m)

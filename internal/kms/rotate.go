@@ -84,18 +84,3 @@ func (k *Key) promote(m MaterialRecord, kind types.RotationType, at time.Time) {
 func (k *Key) other(materialID string) int {
 	return slices.IndexFunc(k.Others, func(m MaterialRecord) bool { return m.ID == materialID })
 }
-
-// waiting is the imported material that a rotation would make current, once all related keys have it; nil if there is none.
-func (k *Key) waiting() *MaterialRecord {
-	i := slices.IndexFunc(k.Others, func(m MaterialRecord) bool { return m.State != types.KeyMaterialStateNonCurrent })
-	if i < 0 {
-		return nil
-	}
-	return &k.Others[i]
-}
-
-// ready reports whether the waiting material may become current.
-func (k *Key) ready() bool {
-	m := k.waiting()
-	return m != nil && m.State == types.KeyMaterialStatePendingRotation
-}

@@ -42,7 +42,7 @@ type Config struct {
 	// Directory knows principals; nil where there is none.
 	Directory Directory
 	// Default keeps the material of keys outside custom key stores.
-	Default Material
+	Default *DefaultStore
 	// Stores keeps the material of all others; nil where there are no custom key stores.
 	Stores KeyStores
 	Now    func() time.Time
@@ -58,7 +58,7 @@ type Config struct {
 type Service struct {
 	snapshots *snapshots
 	store     Store
-	standard  Material
+	standard  *DefaultStore
 	stores    KeyStores
 	directory Directory
 	tokens    tokens
@@ -67,6 +67,7 @@ type Service struct {
 	limits    Limits
 	settle    time.Duration
 	requests  *RequestQuotas
+	making    turns         // of import's wrapping keys
 	wake      chan struct{} // capacity 1: something may have become due
 	catching  sync.Mutex    // held by CatchUp
 }
@@ -88,6 +89,7 @@ func New(c Config) *Service {
 		limits:    c.Limits.withDefaults(),
 		settle:    c.Settle,
 		requests:  c.Requests,
+		making:    newTurns(0.5),
 		wake:      make(chan struct{}, 1),
 	}
 }
@@ -123,6 +125,10 @@ func (s *Service) API() operation.Service {
 			operation.Read("GetKeyRotationStatus", s.getKeyRotationStatus, "KeyId"),
 			operation.Write("RotateKeyOnDemand", s.rotateKeyOnDemand, "KeyId"),
 			operation.Read("ListKeyRotations", s.listKeyRotations, "KeyId", "IncludeKeyMaterial", "Limit", "Marker"),
+
+			operation.Read("GetParametersForImport", s.getParametersForImport, "KeyId", "WrappingAlgorithm", "WrappingKeySpec"),
+			operation.Write("ImportKeyMaterial", s.importKeyMaterial, "KeyId"),
+			operation.Write("DeleteImportedKeyMaterial", s.deleteImportedKeyMaterial, "KeyId", "KeyMaterialId"),
 
 			operation.Write("ReplicateKey", s.replicateKey, "KeyId", "ReplicaRegion"),
 			operation.Write("UpdatePrimaryRegion", s.updatePrimaryRegion, "KeyId", "PrimaryRegion"),

@@ -2,13 +2,29 @@ package kms
 
 import (
 	"slices"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 )
 
+// waiting is the imported material that a rotation would make current, once all related keys have it; nil if there is none.
+func (k *Key) waiting() *MaterialRecord {
+	i := slices.IndexFunc(k.Others, func(m MaterialRecord) bool { return m.State != types.KeyMaterialStateNonCurrent })
+	if i < 0 {
+		return nil
+	}
+	return &k.Others[i]
+}
+
+// ready reports whether the waiting material may become current.
+func (k *Key) ready() bool {
+	m := k.waiting()
+	return m != nil && m.State == types.KeyMaterialStatePendingRotation
+}
+
 // agree brings the state of material that waits for a rotation to what the family has got, and keeps what that changes:
-// it may become current once every member has it (AWS KMS API Reference, RotationsListEntry). Members in kept are kept by
-// the caller.
+// it may become current once every member has it (AWS KMS API Reference, RotationsListEntry). A rotation that was asked
+// for and can no longer happen is called off. Members in kept are kept by the caller.
 func agree(tx Tx, family []*Key, kept ...*Key) error {
 	state := types.KeyMaterialStatePendingRotation
 	for _, member := range family {
@@ -17,13 +33,7 @@ func agree(tx Tx, family []*Key, kept ...*Key) error {
 		}
 	}
 	for _, member := range family {
-		m := member.waiting()
-		if m == nil || m.State == state {
-			continue
-		}
-		member.Others = slices.Clone(member.Others)
-		member.waiting().State = state
-		if slices.Contains(kept, member) {
+		if !member.imported() || !member.settleWaiting(state) || slices.Contains(kept, member) {
 			continue
 		}
 		if err := tx.UpdateKey(member); err != nil {
@@ -31,4 +41,19 @@ func agree(tx Tx, family []*Key, kept ...*Key) error {
 		}
 	}
 	return nil
+}
+
+// settleWaiting puts k's waiting material, if any, into a state, and says whether that changed k.
+func (k *Key) settleWaiting(state types.KeyMaterialState) (changed bool) {
+	if m := k.waiting(); m != nil && m.State != state {
+		k.Others = slices.Clone(k.Others)
+		k.waiting().State = state
+		changed = true
+	}
+	if !k.ready() && !k.Rotation.Started.IsZero() {
+		k.Rotation.Started = time.Time{}
+		k.Rotation.OnDemand--
+		changed = true
+	}
+	return changed
 }

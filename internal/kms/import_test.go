@@ -1,0 +1,377 @@
+package kms_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awskms "github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+
+	"keyward/internal/kms"
+)
+
+func (w *world) createExternal(more ...func(*awskms.CreateKeyInput)) *types.KeyMetadata {
+	w.Helper()
+	in := &awskms.CreateKeyInput{Origin: types.OriginTypeExternal}
+	for _, change := range more {
+		change(in)
+	}
+	return do[awskms.CreateKeyOutput](w, "CreateKey", in).KeyMetadata
+}
+
+func multiRegion(in *awskms.CreateKeyInput) { in.MultiRegion = aws.Bool(true) }
+
+// parameters asks for a wrapping key; RSA_2048 because it is made the fastest.
+func (w *world) parameters(id string) *awskms.GetParametersForImportOutput {
+	w.Helper()
+	return do[awskms.GetParametersForImportOutput](w, "GetParametersForImport", &awskms.GetParametersForImportInput{
+		KeyId: &id, WrappingAlgorithm: types.AlgorithmSpecRsaesOaepSha256, WrappingKeySpec: types.WrappingKeySpecRsa2048,
+	})
+}
+
+// wrapped makes an import of material that does not expire. A key's parameters are asked for once a day.
+func (w *world) wrapped(id string, material []byte) *awskms.ImportKeyMaterialInput {
+	w.Helper()
+	arn := w.scope.Key(id)
+	p, ok := w.imports[arn]
+	if !ok || !p.ParametersValidTo.After(w.clock()) {
+		p = w.parameters(id)
+		w.imports[arn] = p
+	}
+	return w.wrappedWith(p, id, material)
+}
+
+func (w *world) wrappedWith(p *awskms.GetParametersForImportOutput, id string, material []byte) *awskms.ImportKeyMaterialInput {
+	w.Helper()
+	public, err := x509.ParsePKIXPublicKey(p.PublicKey)
+	if err != nil {
+		w.Fatal(err)
+	}
+	sealed, err := rsa.EncryptOAEP(sha256.New(), rand.Reader, public.(*rsa.PublicKey), material, nil)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return &awskms.ImportKeyMaterialInput{
+		KeyId: &id, ImportToken: p.ImportToken, EncryptedKeyMaterial: sealed,
+		ExpirationModel: types.ExpirationModelTypeKeyMaterialDoesNotExpire,
+	}
+}
+
+// bring imports material and returns its id.
+func (w *world) bring(in *awskms.ImportKeyMaterialInput) string {
+	w.Helper()
+	return *do[awskms.ImportKeyMaterialOutput](w, "ImportKeyMaterial", in).KeyMaterialId
+}
+
+func key256(b byte) []byte { return bytes.Repeat([]byte{b}, 32) }
+
+func TestImportedKey(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	k := w.createExternal()
+	id := *k.KeyId
+	if k.KeyState != "PendingImport" || k.Enabled || k.CurrentKeyMaterialId != nil || k.ExpirationModel != "" || k.Origin != "EXTERNAL" {
+		t.Errorf("%+v", k)
+	}
+	w.refused("Encrypt", &awskms.EncryptInput{KeyId: &id, Plaintext: []byte("x")}, "KMSInvalidStateException", *k.Arn+" is pending import.")
+	p := w.parameters(id)
+	if *p.KeyId != *k.Arn || !p.ParametersValidTo.Equal(start.Add(24*time.Hour)) || len(p.ImportToken) > 6144 {
+		t.Errorf("%+v", p)
+	}
+	in := w.wrappedWith(p, id, key256(1))
+	in.ExpirationModel, in.ValidTo = "", aws.Time(start.Add(10*day))
+	out := do[awskms.ImportKeyMaterialOutput](w, "ImportKeyMaterial", in)
+	material := *out.KeyMaterialId
+	if m := w.describe(id); *out.KeyId != *k.Arn || m.KeyState != "Enabled" || *m.CurrentKeyMaterialId != material ||
+		m.ExpirationModel != "KEY_MATERIAL_EXPIRES" || !m.ValidTo.Equal(start.Add(10*day)) {
+		t.Errorf("%+v", m)
+	}
+	blob := w.encrypt(id, "x", nil)
+
+	deleted := do[awskms.DeleteImportedKeyMaterialOutput](w, "DeleteImportedKeyMaterial", &awskms.DeleteImportedKeyMaterialInput{KeyId: &id})
+	if m := w.describe(id); *deleted.KeyMaterialId != material || m.KeyState != "PendingImport" || m.ExpirationModel != "" || m.ValidTo != nil {
+		t.Errorf("%+v", m)
+	}
+	w.refused("Decrypt", &awskms.DecryptInput{CiphertextBlob: blob}, "KMSInvalidStateException", *k.Arn+" is pending import.")
+	w.refused("ImportKeyMaterial", w.wrapped(id, key256(2)), "IncorrectKeyMaterialException",
+		"The key material is not the same as was imported into this key before.")
+	if again := w.bring(w.wrapped(id, key256(1))); again != material {
+		t.Errorf("the same material is %s and %s", again, material)
+	}
+	if got := w.decrypt(blob, nil); got != "x" {
+		t.Errorf("%q", got)
+	}
+	if m := w.describe(id); m.ExpirationModel != "KEY_MATERIAL_DOES_NOT_EXPIRE" || m.ValidTo != nil {
+		t.Errorf("%+v", m)
+	}
+	if other := w.createExternal(); w.bring(w.wrapped(*other.KeyId, key256(1))) == material {
+		t.Error("the same material in two keys has one id")
+	}
+}
+
+func TestImportedMaterialExpires(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	k := w.createExternal()
+	in := w.wrapped(*k.KeyId, key256(1))
+	in.ExpirationModel, in.ValidTo = "", aws.Time(start.Add(day))
+	material := w.bring(in)
+	blob := w.encrypt(*k.KeyId, "x", nil)
+	w.advance(day)
+	w.catchUp()
+	w.catchUp()
+	if m := w.describe(*k.KeyId); m.KeyState != "PendingImport" || m.ValidTo != nil || *m.CurrentKeyMaterialId != material {
+		t.Errorf("%+v", m)
+	}
+	events := w.events("DeleteExpiredKeyMaterial")
+	if want := `"serviceEventDetails":{"keyId":"` + *k.KeyId + `","keyMaterialId":"` + material + `"}`; len(events) != 1 || !strings.Contains(events[0], want) {
+		t.Errorf("%q", events)
+	}
+	stored, err := w.store.Key(t.Context(), home, *k.KeyId)
+	if err != nil || len(stored.Material.Wrapped) != 0 {
+		t.Errorf("%d bytes are left in the store, %v", len(stored.Material.Wrapped), err)
+	}
+	w.bring(w.wrapped(*k.KeyId, key256(1)))
+	if got := w.decrypt(blob, nil); got != "x" {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestImportRefuses(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	k, other := w.createExternal(), w.createExternal()
+	good := w.wrapped(*k.KeyId, key256(1))
+	expired, foreign := w.wrapped(*k.KeyId, key256(1)), w.wrapped(*other.KeyId, key256(1))
+	later := aws.Time(start.Add(day))
+	for name, c := range map[string]struct {
+		change        func(in *awskms.ImportKeyMaterialInput)
+		code, message string
+	}{
+		"no end":   {func(in *awskms.ImportKeyMaterialInput) { in.ExpirationModel = "" }, "ValidationException", "A validTo date must be set if the ExpirationModel is KEY_MATERIAL_EXPIRES"},
+		"two ways": {func(in *awskms.ImportKeyMaterialInput) { in.ValidTo = later }, "ValidationException", "A validTo date must not be set if the ExpirationModel is KEY_MATERIAL_DOES_NOT_EXPIRE"},
+		"over": {func(in *awskms.ImportKeyMaterialInput) { in.ExpirationModel, in.ValidTo = "", &start }, "ValidationException",
+			"ValidTo must be in the future"},
+		"too far": {func(in *awskms.ImportKeyMaterialInput) {
+			in.ExpirationModel, in.ValidTo = "", aws.Time(start.Add(365*day+time.Second))
+		}, "ValidationException", "ValidTo must be within 365 days from now"},
+		"id of new material": {func(in *awskms.ImportKeyMaterialInput) {
+			in.ImportType, in.KeyMaterialId = types.ImportTypeNewKeyMaterial, aws.String(strings.Repeat("0", 64))
+		}, "ValidationException", "A KeyMaterialId cannot be specified if the ImportType is NEW_KEY_MATERIAL"},
+		"no material before": {func(in *awskms.ImportKeyMaterialInput) { in.ImportType = types.ImportTypeExistingKeyMaterial }, "IncorrectKeyMaterialException",
+			"The key material is not the same as was imported into this key before."},
+		"token of another key": {func(in *awskms.ImportKeyMaterialInput) { in.ImportToken = foreign.ImportToken }, "InvalidImportTokenException",
+			"The request was rejected because the provided import token is invalid or is associated with a different KMS key."},
+		"no token": {func(in *awskms.ImportKeyMaterialInput) { in.ImportToken = []byte("token") }, "InvalidImportTokenException",
+			"The request was rejected because the provided import token is invalid or is associated with a different KMS key."},
+		"key of another token": {func(in *awskms.ImportKeyMaterialInput) { in.EncryptedKeyMaterial = foreign.EncryptedKeyMaterial }, "InvalidCiphertextException", ""},
+		"too short": {func(in *awskms.ImportKeyMaterialInput) { *in = *w.wrapped(*k.KeyId, make([]byte, 16)) }, "IncorrectKeyMaterialException",
+			"The key material is not valid for the key spec SYMMETRIC_DEFAULT."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := *good
+			c.change(&in)
+			w.with(t).refused("ImportKeyMaterial", &in, c.code, c.message)
+		})
+	}
+	w.advance(24 * time.Hour)
+	w.refused("ImportKeyMaterial", expired, "ExpiredImportTokenException", "The request was rejected because the specified import token is "+
+		"expired. Use GetParametersForImport to get a new import token and public key, use the new public key to encrypt the key material, and then try the request again.")
+	if m := w.describe(*k.KeyId); m.KeyState != "PendingImport" || m.CurrentKeyMaterialId != nil {
+		t.Errorf("refusals left a trace: %+v", m)
+	}
+}
+
+func TestWrappingAlgorithms(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	k := w.createExternal()
+	for _, c := range []struct {
+		algorithm     types.AlgorithmSpec
+		spec          types.WrappingKeySpec
+		code, message string
+	}{
+		{"RSA_AES_KEY_WRAP_SHA_256", "RSA_3072", "ValidationException",
+			"Wrapping algorithm RSA_AES_KEY_WRAP_SHA_256 and wrapping key spec RSA_3072 cannot be used to import a SYMMETRIC_DEFAULT key."},
+		{"RSAES_PKCS1_V1_5", "RSA_2048", "UnsupportedOperationException",
+			"Wrapping algorithm RSAES_PKCS1_V1_5 and wrapping key spec RSA_2048 are not supported."},
+		{"SM2PKE", "SM2", "UnsupportedOperationException", "Wrapping algorithm SM2PKE and wrapping key spec SM2 are not supported."},
+	} {
+		w.refused("GetParametersForImport", &awskms.GetParametersForImportInput{
+			KeyId: k.KeyId, WrappingAlgorithm: c.algorithm, WrappingKeySpec: c.spec}, c.code, c.message)
+	}
+}
+
+func TestRotationOfImportedMaterial(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	k := w.createExternal()
+	id := *k.KeyId
+	first := w.bring(w.wrapped(id, key256(1)))
+	blob := w.encrypt(id, "first", nil)
+	none := "No available key material pending rotation for the key: " + *k.Arn + "."
+	w.refused("RotateKeyOnDemand", &awskms.RotateKeyOnDemandInput{KeyId: &id}, "KMSInvalidStateException", none)
+
+	in := w.wrapped(id, key256(2))
+	in.ImportType, in.KeyMaterialDescription = types.ImportTypeNewKeyMaterial, aws.String("the second")
+	second := w.bring(in)
+	if got := *w.describe(id).CurrentKeyMaterialId; got != first {
+		t.Error("new material is current before the rotation")
+	}
+	all := w.rotations(id, types.IncludeKeyMaterialAllKeyMaterial)
+	if len(all) != 2 || *all[1].KeyMaterialId != second || all[1].KeyMaterialState != "PENDING_ROTATION" || all[1].ImportState != "IMPORTED" ||
+		*all[1].KeyMaterialDescription != "the second" || all[1].ExpirationModel != "KEY_MATERIAL_DOES_NOT_EXPIRE" || all[1].RotationDate != nil {
+		t.Errorf("%+v", all)
+	}
+	in = w.wrapped(id, key256(3))
+	in.ImportType = types.ImportTypeNewKeyMaterial
+	w.refused("ImportKeyMaterial", in, "KMSInvalidStateException", *k.Arn+" already has key material pending rotation.")
+	in = w.wrapped(id, key256(1))
+	in.ImportType = types.ImportTypeNewKeyMaterial
+	w.refused("ImportKeyMaterial", in, "IncorrectKeyMaterialException",
+		"The key material was imported into this key before: import it as EXISTING_KEY_MATERIAL.")
+
+	w.rotateNow(id)
+	if got := *w.describe(id).CurrentKeyMaterialId; got != second || w.decrypt(blob, nil) != "first" {
+		t.Error("the rotation did not happen as it should")
+	}
+	// A key whose earlier material is gone cannot be used at all.
+	w.must("DeleteImportedKeyMaterial", &awskms.DeleteImportedKeyMaterialInput{KeyId: &id, KeyMaterialId: &first})
+	if got := w.describe(id).KeyState; got != "PendingImport" {
+		t.Error(got)
+	}
+	in = w.wrapped(id, key256(1))
+	in.KeyMaterialId = &second
+	w.refused("ImportKeyMaterial", in, "IncorrectKeyMaterialException", "The key material is not the same as was imported into this key before.")
+	in = w.wrapped(id, key256(1))
+	in.KeyMaterialId = &first
+	w.bring(in)
+	if w.describe(id).KeyState != "Enabled" || w.decrypt(blob, nil) != "first" {
+		t.Error("importing all material again did not bring the key back")
+	}
+}
+
+func TestMaterialThatWaitsCanBeDeleted(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	id := *w.createExternal().KeyId
+	w.bring(w.wrapped(id, key256(1)))
+	in := w.wrapped(id, key256(2))
+	in.ImportType = types.ImportTypeNewKeyMaterial
+	second := w.bring(in)
+	w.must("RotateKeyOnDemand", &awskms.RotateKeyOnDemandInput{KeyId: &id})
+	w.must("DeleteImportedKeyMaterial", &awskms.DeleteImportedKeyMaterialInput{KeyId: &id, KeyMaterialId: &second})
+	w.catchUp()
+	if m := w.describe(id); m.KeyState != "Enabled" || *m.CurrentKeyMaterialId == second || len(w.rotations(id, "ALL_KEY_MATERIAL")) != 1 {
+		t.Errorf("%+v", m)
+	}
+	w.refused("DeleteImportedKeyMaterial", &awskms.DeleteImportedKeyMaterialInput{KeyId: &id, KeyMaterialId: &second}, "NotFoundException",
+		"Key material '"+second+"' does not exist")
+	in = w.wrapped(id, key256(3)) // other material in its place
+	in.ImportType = types.ImportTypeNewKeyMaterial
+	third := w.bring(in)
+	w.rotateNow(id)
+	if got := *w.describe(id).CurrentKeyMaterialId; got != third {
+		t.Error("the rotation did not happen")
+	}
+}
+
+func TestImportIntoAFamily(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	id := *w.createExternal(multiRegion).KeyId
+	first := w.bring(w.wrapped(id, key256(1)))
+	blob := w.encrypt(id, "x", nil)
+	if got := w.replicate(id, "eu-west-1").KeyState; got != "Creating" {
+		t.Error(got)
+	}
+	w.in("eu-west-1", func() {
+		if m := w.describe(id); m.KeyState != "PendingImport" || *m.CurrentKeyMaterialId != first {
+			t.Errorf("a replica's material came by itself: %+v", m)
+		}
+		w.refused("ImportKeyMaterial", w.wrapped(id, key256(9)), "IncorrectKeyMaterialException",
+			"The key material is not the same as was imported into this key before.")
+		w.bring(w.wrapped(id, key256(1)))
+		if got := w.decrypt(blob, nil); got != "x" {
+			t.Errorf("%q", got)
+		}
+		in := w.wrapped(id, key256(2))
+		in.ImportType = types.ImportTypeNewKeyMaterial
+		w.refused("ImportKeyMaterial", in, "UnsupportedOperationException", "New key material can only be imported into the primary key in us-east-1.")
+	})
+	in := w.wrapped(id, key256(2))
+	in.ImportType = types.ImportTypeNewKeyMaterial
+	second := w.bring(in)
+	states := func(want string) {
+		t.Helper()
+		for _, region := range []string{"us-east-1", "eu-west-1"} {
+			w.in(region, func() {
+				if all := w.rotations(id, "ALL_KEY_MATERIAL"); len(all) != 2 || string(all[1].KeyMaterialState) != want {
+					t.Errorf("%s: %+v", region, all)
+				}
+			})
+		}
+	}
+	states("PENDING_MULTI_REGION_IMPORT_AND_ROTATION")
+	w.refused("RotateKeyOnDemand", &awskms.RotateKeyOnDemandInput{KeyId: &id}, "KMSInvalidStateException",
+		"No available key material pending rotation for the key: "+home.Key(id)+".")
+	w.in("eu-west-1", func() { w.bring(w.wrapped(id, key256(2))) })
+	states("PENDING_ROTATION")
+	w.in("eu-west-1", func() { // the primary's stays as it is
+		w.must("DeleteImportedKeyMaterial", &awskms.DeleteImportedKeyMaterialInput{KeyId: &id, KeyMaterialId: &second})
+		if got := w.describe(id).KeyState; got != "Enabled" {
+			t.Error(got)
+		}
+	})
+	states("PENDING_MULTI_REGION_IMPORT_AND_ROTATION")
+	w.in("eu-west-1", func() { w.bring(w.wrapped(id, key256(2))) })
+	w.rotateNow(id)
+	blob = w.encrypt(id, "y", nil)
+	w.in("eu-west-1", func() {
+		if m := w.describe(id); *m.CurrentKeyMaterialId != second || m.KeyState != "Enabled" || w.decrypt(blob, nil) != "y" {
+			t.Errorf("%+v", m)
+		}
+	})
+	w.must("DeleteImportedKeyMaterial", &awskms.DeleteImportedKeyMaterialInput{KeyId: &id})
+	if got := w.describe(id).KeyState; got != "PendingImport" {
+		t.Error(got)
+	}
+	w.in("eu-west-1", func() {
+		if got := w.describe(id).KeyState; got != "Enabled" {
+			t.Errorf("the replica lost material of its own: %s", got)
+		}
+	})
+}
+
+func TestDeletionAndImport(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	k := w.createExternal()
+	id := *k.KeyId
+	w.bring(w.wrapped(id, key256(1)))
+	w.must("ScheduleKeyDeletion", &awskms.ScheduleKeyDeletionInput{KeyId: &id})
+	w.must("DeleteImportedKeyMaterial", &awskms.DeleteImportedKeyMaterialInput{KeyId: &id})
+	if got := w.describe(id).KeyState; got != "PendingDeletion" {
+		t.Error(got)
+	}
+	w.must("CancelKeyDeletion", &awskms.CancelKeyDeletionInput{KeyId: &id})
+	if got := w.describe(id).KeyState; got != "PendingImport" {
+		t.Error(got)
+	}
+	w.bring(w.wrapped(id, key256(1)))
+	w.must("DisableKey", &awskms.DisableKeyInput{KeyId: &id})
+	w.bring(w.wrapped(id, key256(1)))
+	if got := w.describe(id).KeyState; got != "Disabled" {
+		t.Errorf("an import enabled a key that was disabled: %s", got)
+	}
+}
+
+func TestImportIsLoggedWithoutSecrets(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	k := w.createExternal()
+	in := w.wrapped(*k.KeyId, key256('k'))
+	text := w.eventOf("ImportKeyMaterial", in)
+	want := `"requestParameters":{"expirationModel":"KEY_MATERIAL_DOES_NOT_EXPIRE"},"responseElements":{"keyId":"` + *k.Arn + `","keyMaterialId":"`
+	if !strings.Contains(text, want) || strings.Contains(text, "kkkk") {
+		t.Error(text)
+	}
+}
