@@ -82,7 +82,7 @@ func (p *Policy) rule(s *Statement, number int, bound map[string]string) (r rule
 		r.resources = append(r.resources, newTarget(t, variables))
 	}
 	if p.Kind == Trust {
-		r.resources = []target{{pattern: anyRun}}
+		r.resources = []target{newTarget("*", false)}
 	}
 	for i := range s.Conditions {
 		r.tests = append(r.tests, newTest(&s.Conditions[i], p.Kind, variables))
@@ -93,6 +93,7 @@ func (p *Policy) rule(s *Statement, number int, bound map[string]string) (r rule
 // target is a pattern of resources.
 type target struct {
 	pattern string
+	weight  int
 	// variables is set instead of pattern where there are any.
 	variables template
 }
@@ -102,11 +103,12 @@ type target struct {
 func newTarget(text string, variables bool) target {
 	head, tail := splitARN(text)
 	if !variables {
-		return target{pattern: pattern(text)}
+		head, tail = text, ""
 	}
 	t := newTemplate(tail, true)
 	if constant, ok := t.constant(); ok {
-		return target{pattern: pattern(head) + constant}
+		p := pattern(head) + constant
+		return target{pattern: p, weight: weight(p)}
 	}
 	return target{variables: append(template{{text: pattern(head)}}, t...)}
 }

@@ -48,6 +48,9 @@ const (
 	NoAllow Reason = "no allow"
 	// NotAcross: the action cannot be allowed to other accounts.
 	NotAcross Reason = "not across accounts"
+	// TooCostly: the policies would have taken too long to compare. AWS knows nothing of the kind; the message is that of
+	// NoAllow.
+	TooCostly Reason = "too costly"
 )
 
 // Decision is the answer to a Request.
@@ -79,7 +82,10 @@ const OnCiphertext = "the resource associated with this ciphertext"
 // not confirm). on names the resource if it is not to be named by its ARN: "" or OnCiphertext.
 func (d Decision) Message(r *Request, on string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "User: %s is not authorized to perform: %s", r.Principal.ARN, r.Action)
+	if r.Principal != nil {
+		b.WriteString("User: " + r.Principal.ARN + " is ")
+	}
+	b.WriteString("not authorized to perform: " + r.Action)
 	switch {
 	case on != "":
 		b.WriteString(" on " + on)

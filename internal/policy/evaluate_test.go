@@ -1,6 +1,9 @@
 package policy
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+)
 
 // TestDefaultKeyPolicy: the account hands its key to IAM, and to nobody else.
 func TestDefaultKeyPolicy(t *testing.T) {
@@ -16,6 +19,39 @@ func TestDefaultKeyPolicy(t *testing.T) {
 	alice.Identity = []*Policy{use}
 	if d := Evaluate(r); !d.Allowed || d.By.Kind != Identity || d.Through.Statement != 1 {
 		t.Errorf("with IAM: %v", d)
+	}
+}
+
+// TestTooManyAliases: a key of more than 50 aliases is refused to everything that asks for them (KMS guide,
+// "kms:ResourceAliases").
+func TestTooManyAliases(t *testing.T) {
+	const allow = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"kms:*","Resource":"*","Condition":{"ForAnyValue:StringEquals":{"kms:ResourceAliases":"alias/1"}}}}`
+	const deny = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"kms:*","Resource":"*"},
+		{"Effect":"Deny","Action":"kms:*","Resource":"*","Condition":{"ForAnyValue:StringEquals":{"kms:ResourceAliases":"alias/none"}}}]}`
+	var aliases []string
+	for n := range 52 {
+		for document, fine := range map[string]bool{allow: n > 1 && n <= 50, deny: n <= 50} {
+			r := &Request{
+				Principal: &Principal{Caller: Caller{Type: TypeUser, ARN: "arn:aws:iam::111122223333:user/alice", Account: corpusAccount}, Identity: []*Policy{mustCompile(t, Identity, document)}},
+				Action:    "kms:Encrypt", Resource: corpusKey, ResourcePolicy: mustCompile(t, Resource, defaultPolicy), Context: fixedContext{"kms:resourcealiases": aliases},
+			}
+			if d := Evaluate(r); d.Allowed != fine {
+				t.Errorf("%d aliases: %s", n, d)
+			}
+		}
+		aliases = append(aliases, fmt.Sprintf("alias/%d", n))
+	}
+}
+
+// TestNothing: a resource that cannot be seen is refused like one that is not there.
+func TestNothing(t *testing.T) {
+	carol := &Principal{Caller: Caller{Type: TypeUser, ARN: "arn:aws:iam::444455556666:user/carol", Account: "444455556666"},
+		Identity: []*Policy{mustCompile(t, Identity, `{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`)}}
+	unseen := &Request{Principal: carol, Action: "kms:Encrypt", Resource: corpusKey, Account: corpusAccount, AcrossAccounts: true, ResourcePolicy: mustCompile(t, Resource, defaultPolicy)}
+	absent := *unseen
+	absent.ResourcePolicy = Nothing
+	if a, b := Evaluate(unseen).Message(unseen, ""), Evaluate(&absent).Message(&absent, ""); a != b {
+		t.Errorf("%s\n%s", a, b)
 	}
 }
 

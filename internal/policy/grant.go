@@ -8,7 +8,6 @@ import (
 // granted is the relation in which a grant allows the action to the principal. A grant is to be read as a resource
 // policy that names the grantee.
 func (e *evaluation) granted(g *Grant) relation {
-	e.comparisons++
 	is := newWho(g.Grantee, nil).relation(e.principal)
 	if is == stranger || !e.operation(g) || !e.IgnoreConstraints && !g.admits(e.EncryptionContext) {
 		return stranger

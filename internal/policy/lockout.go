@@ -16,5 +16,5 @@ func KeepsOpen(p *Policy, r *Request) bool {
 		return false
 	}
 	closest, _ := e.byResource()
-	return closest != stranger
+	return closest != stranger && e.cost <= maxCost
 }

@@ -116,9 +116,12 @@ func order(a, b float64) int {
 	}
 }
 
+// maxNumber is more than numbers and dates have characters; longer texts are none.
+const maxNumber = 64
+
 // number reads an integer or a decimal fraction, but none of Go's other forms.
 func number(s string) (float64, bool) {
-	if s == "" || strings.Trim(s, "0123456789+-.eE") != "" {
+	if s == "" || len(s) > maxNumber || strings.Trim(s, "0123456789+-.eE") != "" {
 		return 0, false
 	}
 	n, err := strconv.ParseFloat(s, 64)
@@ -143,6 +146,9 @@ var dates = []string{"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04Z07:00", "200
 
 // instant reads a date as IAM takes it: in one of the W3C's forms, or in seconds since 1970. Four digits are a year.
 func instant(s string) (time.Time, bool) {
+	if len(s) > maxNumber {
+		return time.Time{}, false
+	}
 	for _, layout := range dates {
 		if t, err := time.Parse(layout, s); err == nil {
 			return t, true

@@ -123,6 +123,24 @@ func arnMatches(p, s string) bool {
 	return matches(p, s)
 }
 
+// weight is what comparing with p costs for each byte of the text, at worst, beyond the length of p itself. The unit is a
+// byte in which plain text is searched, half a nanosecond; looking for a part with anyOne takes slow of them for each
+// byte of the part. Beginning and end are not searched for.
+func weight(p string) (w int) {
+	const slow = 8
+	_, rest, run := strings.Cut(p, anyRun)
+	for run {
+		var part string
+		if part, rest, run = strings.Cut(rest, anyRun); !run {
+			break
+		}
+		if w = max(w, 1); strings.Contains(part, anyOne) {
+			w = max(w, slow*len(part)) // the parts share the text
+		}
+	}
+	return w
+}
+
 // action is a pattern of actions. Actions know no case.
 type action struct {
 	pattern string // in lower case

@@ -25,6 +25,7 @@ type test struct {
 // operand is one of a condition's values.
 type operand struct {
 	fits      comparison // nil: nothing does
+	weight    int        // of fits, for a byte of the request's value
 	variables template   // to be filled in first; then fits is not set
 }
 
@@ -41,11 +42,11 @@ func (t *test) operand(text string, variables bool) operand {
 		if t.wildcards {
 			text = pattern(text)
 		}
-		return operand{fits: t.compile(text)}
+		return operand{fits: t.compile(text), weight: weight(text)}
 	}
 	filled := newTemplate(text, t.wildcards)
 	if constant, ok := filled.constant(); ok {
-		return operand{fits: t.compile(constant)}
+		return operand{fits: t.compile(constant), weight: weight(constant)}
 	}
 	return operand{variables: filled}
 }
@@ -97,16 +98,15 @@ func (t *test) any(e *evaluation, values []string) bool {
 func (t *test) fitsAny(e *evaluation, value string) bool {
 	for i := range t.operands {
 		o := &t.operands[i]
-		e.comparisons++
-		fits := o.fits
+		fits, weighs := o.fits, o.weight
 		if o.variables != nil {
 			text, ok := o.variables.fill(e, t.kind)
 			if !ok {
 				continue
 			}
-			fits = t.compile(text)
+			fits, weighs = t.compile(text), weight(text)
 		}
-		if fits != nil && fits(value) {
+		if e.affords(weighs*len(value)) && fits != nil && fits(value) {
 			return true
 		}
 	}

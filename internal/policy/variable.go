@@ -71,7 +71,7 @@ func (t template) constant() (string, bool) {
 // fill puts values in. It fails if a variable has none and no default: nothing equals such a text (IAM guide, "Policy
 // variables with no value").
 func (t template) fill(e *evaluation, kind Kind) (string, bool) {
-	text := ""
+	var b strings.Builder
 	for _, p := range t {
 		s := p.text
 		if p.key != "" {
@@ -83,7 +83,10 @@ func (t template) fill(e *evaluation, kind Kind) (string, bool) {
 				return "", false
 			}
 		}
-		text += s
+		if !e.affords(len(s)) {
+			return "", false
+		}
+		b.WriteString(s)
 	}
-	return text, true
+	return b.String(), true
 }
