@@ -1,5 +1,5 @@
 // Package keyspec knows the KMS key specs: which usages and algorithms each has, how its material is made and checked,
-// and what can be done with it. It is pure but for crypto/rand, from which new material, nonces and salts come: they have
+// and what can be done with it. It is pure but for crypto/rand, from which new material, nonces, salts and blinding come: they have
 // no other source, and nothing can be computed from them again.
 //
 // Material has one canonical form per spec, in which it is generated, imported, kept and handed out as the private half of

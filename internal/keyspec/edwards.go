@@ -22,10 +22,9 @@ func generateEdwards() (half, error) {
 }
 
 func parseEdwards(material []byte) (half, error) {
-	parsed, err := x509.ParsePKCS8PrivateKey(material)
-	private, ok := parsed.(ed25519.PrivateKey)
-	if err != nil || !ok {
-		return nil, ErrMaterial
+	private, err := parseStandard[ed25519.PrivateKey](material)
+	if err != nil {
+		return nil, err
 	}
 	return &edwardsKey{private}, nil
 }

@@ -1,7 +1,6 @@
 package keyspec
 
 import (
-	"crypto/rand"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"slices"
@@ -13,30 +12,28 @@ import (
 
 // koblitzKey signs on secp256k1, which the standard library does not know.
 type koblitzKey struct {
-	spec    *Spec
-	private *secp256k1.PrivateKey
+	spec      *Spec
+	scalar    *secp256k1.ModNScalar
+	verifying *secp256k1.PublicKey
 }
 
-func generateKoblitz(s *Spec) (half, error) {
-	private, err := secp256k1.GeneratePrivateKeyFromRand(rand.Reader)
+func newKoblitz(s *Spec, scalar *secp256k1.ModNScalar) (*koblitzKey, error) {
+	point, err := multiply(scalar)
 	if err != nil {
 		return nil, err
 	}
-	return &koblitzKey{s, private}, nil
+	return &koblitzKey{s, scalar, secp256k1.NewPublicKey(&point.X, &point.Y)}, nil
 }
 
-var (
-	oidPublicKeyECDSA = asn1.ObjectIdentifier{1, 2, 840, 10045, 2, 1}
-	oidSecp256k1      = asn1.ObjectIdentifier{1, 3, 132, 0, 10}
-)
-
-// ecPrivateKey is RFC 5915's.
-type ecPrivateKey struct {
-	Version    int
-	PrivateKey []byte
-	Curve      asn1.ObjectIdentifier `asn1:"optional,explicit,tag:0"`
-	PublicKey  asn1.BitString        `asn1:"optional,explicit,tag:1"`
+func generateKoblitz(s *Spec) (half, error) {
+	scalar, err := randomScalar()
+	if err != nil {
+		return nil, err
+	}
+	return newKoblitz(s, scalar)
 }
+
+var oidSecp256k1 = asn1.ObjectIdentifier{1, 3, 132, 0, 10}
 
 func koblitzAlgorithm() (pkix.AlgorithmIdentifier, error) {
 	curve, err := asn1.Marshal(oidSecp256k1)
@@ -63,21 +60,21 @@ func parseKoblitz(s *Spec, material []byte) (half, error) {
 	if overflow := scalar.SetByteSlice(key.PrivateKey); overflow || scalar.IsZero() {
 		return nil, ErrMaterial
 	}
-	private := secp256k1.NewPrivateKey(&scalar)
-	if key.PublicKey.Bytes != nil {
-		public, err := secp256k1.ParsePubKey(key.PublicKey.Bytes)
-		if err != nil || !public.IsEqual(private.PubKey()) {
-			return nil, ErrMaterial
-		}
+	made, err := newKoblitz(s, &scalar)
+	if err != nil {
+		return nil, err
 	}
-	return &koblitzKey{s, private}, nil
+	if !isPoint(made.verifying.SerializeUncompressed(), key.PublicKey) {
+		return nil, ErrMaterial
+	}
+	return made, nil
 }
 
 func (k *koblitzKey) material() ([]byte, error) {
-	scalar := k.private.Serialize()
-	defer clear(scalar)
-	public := k.private.PubKey().SerializeUncompressed()
-	inner, err := asn1.Marshal(ecPrivateKey{Version: 1, PrivateKey: scalar, PublicKey: asn1.BitString{Bytes: public, BitLength: 8 * len(public)}})
+	scalar := k.scalar.Bytes()
+	defer clear(scalar[:])
+	public := k.verifying.SerializeUncompressed()
+	inner, err := asn1.Marshal(ecPrivateKey{Version: 1, PrivateKey: scalar[:], PublicKey: asn1.BitString{Bytes: public, BitLength: 8 * len(public)}})
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +91,7 @@ func (k *koblitzKey) public() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return marshalSPKI(algorithm, k.private.PubKey().SerializeUncompressed())
+	return marshalSPKI(algorithm, k.verifying.SerializeUncompressed())
 }
 
 func (k *koblitzKey) sign(algorithm types.SigningAlgorithmSpec, as types.MessageType, message []byte) ([]byte, error) {
@@ -102,7 +99,11 @@ func (k *koblitzKey) sign(algorithm types.SigningAlgorithmSpec, as types.Message
 	if err != nil {
 		return nil, err
 	}
-	return ecdsa.Sign(k.private, sum).Serialize(), nil
+	signature, err := signBlinded(k.scalar, sum)
+	if err != nil {
+		return nil, err
+	}
+	return signature.Serialize(), nil
 }
 
 // verify also takes signatures whose s is in the upper half of the order, which other signers make.
@@ -115,7 +116,7 @@ func (k *koblitzKey) verify(algorithm types.SigningAlgorithmSpec, as types.Messa
 	if err != nil {
 		return false, nil
 	}
-	return parsed.Verify(sum, k.private.PubKey()), nil
+	return parsed.Verify(sum, k.verifying), nil
 }
 
 func (k *koblitzKey) digest(algorithm types.SigningAlgorithmSpec, as types.MessageType, message []byte) ([]byte, error) {

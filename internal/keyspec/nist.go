@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/asn1"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
@@ -32,12 +33,29 @@ func generateNIST(s *Spec) (half, error) {
 }
 
 func parseNIST(s *Spec, material []byte) (half, error) {
-	parsed, err := x509.ParsePKCS8PrivateKey(material)
-	private, ok := parsed.(*ecdsa.PrivateKey)
-	if err != nil || !ok || private.Curve != curves[s.Name] {
+	private, err := parseStandard[*ecdsa.PrivateKey](material)
+	if err != nil || private.Curve != curves[s.Name] || !namesItsPoint(private, material) {
 		return nil, ErrMaterial
 	}
 	return &nistKey{s, private}, nil
+}
+
+// namesItsPoint holds the public half that material may name, which the standard library does not look at, against the
+// private one.
+func namesItsPoint(private *ecdsa.PrivateKey, material []byte) bool {
+	inner, err := parsePKCS8(material, oidPublicKeyECDSA)
+	if err != nil {
+		return false
+	}
+	defer clear(inner.PrivateKey)
+	var key ecPrivateKey
+	rest, err := asn1.Unmarshal(inner.PrivateKey, &key)
+	if err != nil || len(rest) > 0 {
+		return false
+	}
+	defer clear(key.PrivateKey)
+	point, err := private.PublicKey.Bytes()
+	return err == nil && isPoint(point, key.PublicKey)
 }
 
 func (k *nistKey) material() ([]byte, error) { return x509.MarshalPKCS8PrivateKey(k.private) }

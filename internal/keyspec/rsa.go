@@ -27,11 +27,13 @@ func generateRSA(s *Spec) (half, error) {
 	return &rsaKey{s, private}, nil
 }
 
+// leastExponent is FIPS 186-5's (section 5.1) bound of public exponents.
+const leastExponent = 1<<16 + 1
+
 // parseRSA takes two primes and a modulus of exactly the spec's size.
 func parseRSA(s *Spec, material []byte) (half, error) {
-	parsed, err := x509.ParsePKCS8PrivateKey(material)
-	private, ok := parsed.(*rsa.PrivateKey)
-	if err != nil || !ok || private.N.BitLen() != s.size || len(private.Primes) != 2 || private.Validate() != nil {
+	private, err := parseStandard[*rsa.PrivateKey](material)
+	if err != nil || private.N.BitLen() != s.size || len(private.Primes) != 2 || private.E < leastExponent || private.Validate() != nil {
 		return nil, ErrMaterial
 	}
 	return &rsaKey{s, private}, nil
