@@ -65,7 +65,7 @@ func TestReplicas(t *testing.T) {
 		}
 		blob = w.encrypt(id, "there", map[string]string{"a": "b"})
 		w.refused("ReplicateKey", &awskms.ReplicateKeyInput{KeyId: &id, ReplicaRegion: aws.String("eu-west-2")}, "UnsupportedOperationException",
-			*m.Arn+" is a multi-Region replica key; this operation is for the primary key in us-east-1.")
+			*m.Arn+" is not a multi-region primary key.")
 	})
 	if got := w.decrypt(blob, map[string]string{"a": "b"}); got != "there" {
 		t.Errorf("%q", got)
@@ -78,7 +78,7 @@ func TestReplicas(t *testing.T) {
 	w.refused("ReplicateKey", &awskms.ReplicateKeyInput{KeyId: &id, ReplicaRegion: aws.String("nowhere")}, "ValidationException",
 		"ReplicaRegion nowhere is not a Region.")
 	w.refused("ReplicateKey", &awskms.ReplicateKeyInput{KeyId: w.createKey().KeyId, ReplicaRegion: aws.String("eu-west-1")},
-		"UnsupportedOperationException", home.Key(newest(w))+" is not a multi-Region key.")
+		"UnsupportedOperationException", home.Key(newest(w))+" is not a multi-region primary key.")
 }
 
 // newest is the id of the single-Region key of a world.
@@ -127,7 +127,7 @@ func TestRotationIsShared(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 		w.refused("DisableKeyRotation", &awskms.DisableKeyRotationInput{KeyId: &id}, "UnsupportedOperationException",
-			in("eu-west-1").Key(id)+" is a multi-Region replica key; this operation is for the primary key in us-east-1.")
+			in("eu-west-1").Key(id)+" is not a multi-region primary key.")
 		w.describe(id) // into the cache
 	})
 	w.advance(100 * day)

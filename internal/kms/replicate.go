@@ -55,7 +55,7 @@ func (s *Service) primary(ctx context.Context, call *operation.Call, op, name st
 		return nil, err
 	}
 	if !k.MultiRegion() {
-		return nil, unsupported("%s is not a multi-Region key.", k.arn)
+		return nil, notPrimary(k.Key)
 	}
 	if err := s.permits(op, k.Key); err != nil {
 		return nil, err
@@ -65,10 +65,12 @@ func (s *Service) primary(ctx context.Context, call *operation.Call, op, name st
 
 func onlyPrimary(k *Key) error {
 	if k.MultiRegion() && !k.Primary() {
-		return unsupported("%s is a multi-Region replica key; this operation is for the primary key in %s.", k.ARN(), k.PrimaryRegion)
+		return notPrimary(k)
 	}
 	return nil
 }
+
+func notPrimary(k *Key) error { return unsupported("%s is not a multi-region primary key.", k.ARN()) }
 
 // replica is the new key in another Region, but for what it shares with the primary.
 func (s *Service) replica(call *operation.Call, in *kms.ReplicateKeyInput, primary *Key) (*Key, error) {
@@ -145,7 +147,7 @@ func (s *Service) keepReplica(ctx context.Context, call *operation.Call, seen *s
 	}
 	s.settleLater()
 	return &kms.ReplicateKeyOutput{
-		ReplicaKeyMetadata: s.metadata(made), ReplicaPolicy: &made.Policy, ReplicaTags: append([]types.Tag{}, made.Tags...),
+		ReplicaKeyMetadata: s.metadata(made), ReplicaPolicy: &made.Policy, ReplicaTags: made.Tags,
 	}, nil
 }
 
