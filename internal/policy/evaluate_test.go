@@ -43,6 +43,18 @@ func TestTooManyAliases(t *testing.T) {
 	}
 }
 
+// TestValuesAreNoPatterns: bytes that stand for wildcards in patterns are refused as values of variables.
+func TestValuesAreNoPatterns(t *testing.T) {
+	p := mustCompile(t, Identity, `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"kms:*","Resource":"arn:aws:kms:*:*:key/${aws:PrincipalTag/key}"}}`)
+	for value, allowed := range map[string]bool{"1": true, anyRun: false, anyOne: false, "*": false, "?": false} {
+		who := &Principal{Caller: Caller{Account: corpusAccount}, Identity: []*Policy{p}, Context: map[string][]string{"aws:principaltag/key": {value}}}
+		r := &Request{Principal: who, Action: "kms:Encrypt", Resource: "arn:aws:kms:us-east-1:111122223333:key/1"}
+		if d := Evaluate(r); d.Allowed != allowed {
+			t.Errorf("%q: %s", value, d)
+		}
+	}
+}
+
 // TestNothing: a resource that cannot be seen is refused like one that is not there.
 func TestNothing(t *testing.T) {
 	carol := &Principal{Caller: Caller{Type: TypeUser, ARN: "arn:aws:iam::444455556666:user/carol", Account: "444455556666"},

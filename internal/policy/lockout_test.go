@@ -27,8 +27,9 @@ func TestKeepsOpen(t *testing.T) {
 		{"a statement without resource", `{"Effect":"Allow","Principal":"*","Action":"kms:*"}`, alice, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			// The session, the boundary and a grant of now have no say in what the policy allows later.
-			c.who.Session, c.who.Boundary = []*Policy{}, &Policy{Kind: Boundary}
+			// The principal's policies and grants of now have no say in what the policy allows later.
+			nothing := mustCompile(t, Boundary, `{"Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}`)
+			c.who.Session, c.who.Boundary, c.who.Identity = []*Policy{nothing}, nothing, []*Policy{nothing}
 			r := &Request{Principal: &c.who, Action: "kms:CreateKey", Resource: corpusKey, Account: corpusAccount, Context: fixedContext{"aws:securetransport": {"true"}},
 				Grants: []Grant{{ID: "g", Grantee: c.who.ARN, Operations: []string{"PutKeyPolicy"}}}}
 			p := mustCompile(t, Resource, `{"Version":"2012-10-17","Statement":[`+c.statements+`]}`)

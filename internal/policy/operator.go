@@ -174,7 +174,6 @@ func address(text string) comparison {
 		}
 		prefix = netip.PrefixFrom(one, one.BitLen())
 	}
-	prefix = prefix.Masked()
 	return func(v string) bool {
 		a, err := netip.ParseAddr(v)
 		return err == nil && prefix.Contains(a.Unmap())
