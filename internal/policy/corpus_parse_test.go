@@ -163,83 +163,106 @@ func addContext(into map[string][]string, text string) error {
 	return nil
 }
 
+// caseReader makes a case of its lines.
+type caseReader struct {
+	*corpus
+	corpusCase
+	principal Principal
+	context   fixedContext
+}
+
 func (c *corpus) oneCase(b block) error {
-	k := corpusCase{where: b.where, title: b.rest}
-	p, context := Principal{}, fixedContext{}
-	k.request = Request{Resource: corpusKey, Account: corpusAccount, Context: context}
-	compile := func(kind Kind, rest string) (*Policy, error) {
-		name, binding, _ := strings.Cut(rest, " bound ")
-		text, ok := c.policies[name]
-		if !ok {
-			return nil, fmt.Errorf("no policy %q", name)
-		}
-		ids := map[string]string{}
-		for _, pair := range strings.Fields(binding) {
-			arn, id, _ := strings.Cut(pair, "=")
-			ids[arn] = id
-		}
-		return Compile(kind, name, []byte(text), ids)
-	}
+	r := &caseReader{corpus: c, corpusCase: corpusCase{where: b.where, title: b.rest}, context: fixedContext{}}
+	r.request = Request{Resource: corpusKey, Account: corpusAccount, Context: r.context}
 	for _, line := range b.lines {
 		word, rest, _ := strings.Cut(line, " ")
-		var err error
+		read := r.requestLine
 		switch word {
-		case "as":
-			who, ok := c.principals[rest]
-			if !ok {
-				return fmt.Errorf("no principal %q", rest)
-			}
-			p = *who
-		case "do":
-			k.request.Action, rest, _ = strings.Cut(rest, " on ")
-			if rest != "" {
-				k.request.Resource = rest
-			}
-		case "account":
-			k.request.Account = rest
-		case "across":
-			k.request.AcrossAccounts = true
-		case "key":
-			k.request.ResourcePolicy, err = compile(Resource, rest)
-		case "trust":
-			k.request.ResourcePolicy, err = compile(Trust, rest)
-		case "identity":
-			p.Identity = append(p.Identity, nil)
-			p.Identity[len(p.Identity)-1], err = compile(Identity, rest)
-		case "boundary":
-			p.Boundary, err = compile(Boundary, rest)
-		case "session":
-			if p.Session == nil {
-				p.Session = []*Policy{}
-			}
-			if rest != "none" {
-				p.Session = append(p.Session, nil)
-				p.Session[len(p.Session)-1], err = compile(Session, rest)
-			}
-		case "grant":
-			err = addGrant(&k.request, rest)
-		case "encryption":
-			k.request.EncryptionContext, err = pairs(rest)
-		case "unconstrained":
-			k.request.IgnoreConstraints = true
-		case "with":
-			err = addContext(context, rest)
-		case "ciphertext":
-			k.on = OnCiphertext
 		case "allow", "deny":
-			k.want = line
-		case "says":
-			k.says = rest
-		default:
-			return fmt.Errorf("a case has no %q", word)
+			r.want = line
+			continue
+		case "key", "trust", "identity", "boundary", "session":
+			read = r.policyLine
 		}
-		if err != nil {
+		if err := read(word, rest); err != nil {
 			return err
 		}
 	}
-	k.request.Principal = &p
-	c.cases = append(c.cases, k)
+	r.request.Principal = &r.principal
+	c.cases = append(c.cases, r.corpusCase)
 	return nil
+}
+
+func (r *caseReader) requestLine(word, rest string) (err error) {
+	switch word {
+	case "as":
+		who, ok := r.principals[rest]
+		if !ok {
+			return fmt.Errorf("no principal %q", rest)
+		}
+		r.principal = *who
+	case "do":
+		action, resource, named := strings.Cut(rest, " on ")
+		if r.request.Action = action; named {
+			r.request.Resource = resource
+		}
+	case "account":
+		r.request.Account = rest
+	case "across":
+		r.request.AcrossAccounts = true
+	case "grant":
+		err = addGrant(&r.request, rest)
+	case "encryption":
+		r.request.EncryptionContext, err = pairs(rest)
+	case "unconstrained":
+		r.request.IgnoreConstraints = true
+	case "with":
+		err = addContext(r.context, rest)
+	case "ciphertext":
+		r.on = OnCiphertext
+	case "says":
+		r.says = rest
+	default:
+		return fmt.Errorf("a case has no %q", word)
+	}
+	return err
+}
+
+func (r *caseReader) policyLine(word, rest string) error {
+	if word == "session" && r.principal.Session == nil {
+		r.principal.Session = []*Policy{}
+	}
+	if rest == "none" {
+		return nil
+	}
+	kind := Kind(strings.Replace(word, "key", "resource", 1))
+	p, err := r.compile(kind, rest)
+	switch kind {
+	case Resource, Trust:
+		r.request.ResourcePolicy = p
+	case Identity:
+		r.principal.Identity = append(r.principal.Identity, p)
+	case Boundary:
+		r.principal.Boundary = p
+	case Session:
+		r.principal.Session = append(r.principal.Session, p)
+	}
+	return err
+}
+
+// compile reads "name" or "name bound ARN=ID ARN=ID".
+func (c *corpus) compile(kind Kind, text string) (*Policy, error) {
+	name, binding, _ := strings.Cut(text, " bound ")
+	document, ok := c.policies[name]
+	if !ok {
+		return nil, fmt.Errorf("no policy %q", name)
+	}
+	ids := map[string]string{}
+	for _, pair := range strings.Fields(binding) {
+		arn, id, _ := strings.Cut(pair, "=")
+		ids[arn] = id
+	}
+	return Compile(kind, name, []byte(document), ids)
 }
 
 // addGrant reads "id grantee Operation,Operation equals name=value,name=value subset name=value".
@@ -249,6 +272,9 @@ func addGrant(r *Request, text string) (err error) {
 		return fmt.Errorf("%q is not a grant", text)
 	}
 	g := Grant{ID: words[0], Grantee: words[1], Operations: strings.Split(words[2], ",")}
+	if g.Grantee == "nobody" {
+		g.Grantee = ""
+	}
 	for i := 3; i+1 < len(words) && err == nil; i += 2 {
 		switch words[i] {
 		case "equals":

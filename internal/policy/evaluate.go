@@ -1,7 +1,5 @@
 package policy
 
-import "strings"
-
 // Evaluate decides a request. It is total: a request that nothing allows, an incomplete one too, is refused. It neither
 // recurses nor waits, and its work is bounded: see maxCost.
 //
@@ -77,7 +75,7 @@ func (e *evaluation) decide() Decision {
 	case closest == self:
 		return e.allow(by, Source{})
 	case closest == holder:
-		return e.limited(Decision{By: by})
+		return e.limited(by, Source{})
 	default:
 		return e.ownPolicies(by)
 	}
@@ -138,46 +136,43 @@ func (e *evaluation) attachment() Kind {
 // ownPolicies decides by the principal's policies what the resource leaves to them.
 func (e *evaluation) ownPolicies(through Source) Decision {
 	if e.principal.Type == TypeRoot {
-		return e.limited(Decision{Reason: ByRoot, Through: through})
+		return e.limited(Source{}, through)
 	}
 	by, allowed := e.allowed(e.principal.Identity)
 	if !allowed {
-		d := e.refuse(NoAllow, Source{Kind: Identity})
-		d.Through = through
-		return d
+		return e.withhold(Identity, through)
 	}
-	return e.limited(Decision{By: by, Through: through})
+	return e.limited(by, through)
 }
 
-// limited gives d as the permission unless the boundary or the session's policies withhold theirs.
-func (e *evaluation) limited(d Decision) Decision {
+// limited gives the permission unless the boundary or the session's policies withhold theirs.
+func (e *evaluation) limited(by, through Source) Decision {
 	if b := e.principal.Boundary; b != nil {
 		if _, allowed := e.allowedBy(b); !allowed {
-			return e.withhold(Boundary, d)
+			return e.withhold(Boundary, through)
 		}
 	}
 	if s := e.principal.Session; s != nil {
 		if _, allowed := e.allowed(s); !allowed {
-			return e.withhold(Session, d)
+			return e.withhold(Session, through)
 		}
 	}
-	permission := e.allow(d.By, d.Through)
-	if d.Reason == ByRoot {
-		permission.Reason = ByRoot
-	}
-	return permission
+	return e.allow(by, through)
 }
 
-func (e *evaluation) withhold(kind Kind, d Decision) Decision {
-	refusal := e.refuse(NoAllow, Source{Kind: kind})
-	refusal.Through = d.Through
-	return refusal
+func (e *evaluation) withhold(kind Kind, through Source) Decision {
+	d := e.refuse(NoAllow, Source{Kind: kind})
+	d.Through = through
+	return d
 }
 
 func (e *evaluation) allow(by, through Source) Decision {
 	reason := ByStatement
-	if by.Grant != "" {
+	switch {
+	case by.Grant != "":
 		reason = ByGrant
+	case by == Source{}:
+		reason = ByRoot
 	}
 	return Decision{Allowed: true, Reason: reason, By: by, Through: through, Foreign: e.foreign}
 }
@@ -242,53 +237,6 @@ func (e *evaluation) first(rules []rule, effect Effect) (Source, bool) {
 		}
 	}
 	return Source{}, false
-}
-
-// applies compares action, resource and conditions, the cheap ones first.
-func (e *evaluation) applies(r *rule, effect Effect) bool {
-	if e.acts(r) == r.notAction || e.targets(r) == r.notResource {
-		return false
-	}
-	for i := range r.tests {
-		if !r.tests[i].holds(e, effect) {
-			return false
-		}
-	}
-	return true
-}
-
-func (e *evaluation) acts(r *rule) bool {
-	for i := range r.actions {
-		if e.affords(len(e.Action)) && r.actions[i].covers(e) {
-			return true
-		}
-	}
-	return false
-}
-
-func (e *evaluation) targets(r *rule) bool {
-	for i := range r.resources {
-		p, weighs := r.resources[i].pattern, r.resources[i].weight
-		if t := r.resources[i].variables; t != nil {
-			text, ok := t.fill(e, r.from.Kind)
-			if !ok {
-				continue
-			}
-			p, weighs = text, weight(text)
-		}
-		if e.affords(weighs*len(e.Resource)) && matches(p, e.Resource) {
-			return true
-		}
-	}
-	return false
-}
-
-// lowerAction is the action in the case of patterns.
-func (e *evaluation) lowerAction() string {
-	if e.lower == "" {
-		e.lower = strings.ToLower(e.Action)
-	}
-	return e.lower
 }
 
 // lookup gives the values of a condition key as policies of the kind see it.

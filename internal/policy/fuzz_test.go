@@ -49,7 +49,7 @@ func FuzzValues(f *testing.F) {
 	f.Fuzz(func(t *testing.T, value, operand string) {
 		e := newEvaluation(&Request{Context: fixedContext{"a:b": {value}}})
 		for name, o := range operators {
-			c := newTest(&Condition{Operator: name, Key: "a:b", Values: []string{operand}}, Identity, true)
+			c := newClause(&Condition{Operator: name, Key: "a:b", Values: []string{operand}}, Identity, true)
 			holds := c.holds(&e, Allow)
 			c.negated = !c.negated
 			if c.holds(&e, Allow) == holds && !o.null {

@@ -101,6 +101,8 @@ func accountRelation(name string, p *Principal) relation {
 
 func either(name, itself, behind string) relation {
 	switch {
+	case name == "":
+		return stranger
 	case name == itself:
 		return self
 	case name == behind:
@@ -117,31 +119,34 @@ func selfIf(is bool) relation {
 	return stranger
 }
 
-// relation is the closest that a rule names p. NotPrincipal spares only a principal of which every layer is listed:
-// the account, the role of a session, and the principal (IAM guide, "NotPrincipal with Deny").
+// relation is the closest that a rule names p.
 func (r *rule) relation(p *Principal) relation {
+	if r.notPrincipal {
+		return selfIf(!r.spares(p))
+	}
 	closest := stranger
-	var account, behind, itself bool
 	for _, w := range r.principals {
-		is := w.relation(p)
-		closest = max(closest, is)
-		account = account || is == tenant || w.kind == whoAnyone || w.kind == whoService || w.kind == whoFederated
-		behind = behind || is == holder
-		itself = itself || is == self
+		closest = max(closest, w.relation(p))
 	}
-	if !r.notPrincipal {
-		return closest
-	}
-	root := p.Type == TypeRoot || p.independent()
-	spared := itself && (account || root) && (behind || p.RoleARN == "" || r.everyone())
-	return selfIf(!spared)
+	return closest
 }
 
-func (r *rule) everyone() bool {
+// spares reports whether NotPrincipal excepts p: every layer of it must be listed, the account, the role of a session,
+// and the principal (IAM guide, "NotPrincipal with Deny").
+func (r *rule) spares(p *Principal) bool {
+	itself, behind, account := false, p.RoleARN == "", p.Type == TypeRoot || p.independent()
 	for _, w := range r.principals {
 		if w.kind == whoAnyone {
 			return true
 		}
+		switch w.relation(p) {
+		case self:
+			itself = true
+		case holder:
+			behind = true
+		case tenant:
+			account = true
+		}
 	}
-	return false
+	return itself && behind && account
 }

@@ -12,8 +12,8 @@ const (
 // hides reports whether policies of the kind cannot see a key.
 func (k Kind) hides(key string) bool { return k.attached() && key == resourceAliases }
 
-// test is a condition prepared for evaluation.
-type test struct {
+// clause is a condition prepared for evaluation.
+type clause struct {
 	operator
 	kind       Kind
 	key        string // in lower case
@@ -29,24 +29,27 @@ type operand struct {
 	variables template   // to be filled in first; then fits is not set
 }
 
-func newTest(c *Condition, kind Kind, variables bool) test {
-	t := test{operator: operators[c.Operator], kind: kind, key: strings.ToLower(c.Key), quantifier: c.Quantifier, ifExists: c.IfExists}
-	for _, v := range c.Values {
-		t.operands = append(t.operands, t.operand(v, variables))
+func newClause(from *Condition, kind Kind, variables bool) clause {
+	c := clause{
+		operator: operators[from.Operator], kind: kind, key: strings.ToLower(from.Key),
+		quantifier: from.Quantifier, ifExists: from.IfExists,
 	}
-	return t
+	for _, v := range from.Values {
+		c.operands = append(c.operands, c.operand(v, variables))
+	}
+	return c
 }
 
-func (t *test) operand(text string, variables bool) operand {
-	if !t.variables || !variables {
-		if t.wildcards {
+func (c *clause) operand(text string, variables bool) operand {
+	if !c.variables || !variables {
+		if c.wildcards {
 			text = pattern(text)
 		}
-		return operand{fits: t.compile(text), weight: weight(text)}
+		return operand{fits: c.compile(text), weight: weight(text)}
 	}
-	filled := newTemplate(text, t.wildcards)
+	filled := newTemplate(text, c.wildcards)
 	if constant, ok := filled.constant(); ok {
-		return operand{fits: t.compile(constant), weight: weight(constant)}
+		return operand{fits: c.compile(constant), weight: weight(constant)}
 	}
 	return operand{variables: filled}
 }
@@ -55,39 +58,39 @@ func (t *test) operand(text string, variables bool) operand {
 //
 // A key of several values without a quantifier is left undefined by IAM; here an operator holds if it does for any of
 // them, and a negated one if the plain one does not.
-func (t *test) holds(e *evaluation, effect Effect) bool {
-	values, present := e.lookup(t.kind, t.key)
+func (c *clause) holds(e *evaluation, effect Effect) bool {
+	values, present := e.lookup(c.kind, c.key)
 	switch {
-	case t.null:
-		return t.fitsAny(e, truth(vacuous(values)))
-	case t.key == resourceAliases && len(values) > maxAliases:
+	case c.null:
+		return c.fitsAny(e, truth(vacuous(values)))
+	case c.key == resourceAliases && len(values) > maxAliases:
 		return effect == Deny
-	case t.quantifier == ForAllValues:
-		return vacuous(values) || t.all(e, values)
-	case t.quantifier == ForAnyValue:
+	case c.quantifier == ForAllValues:
+		return vacuous(values) || c.all(e, values)
+	case c.quantifier == ForAnyValue:
 		// Also with IfExists: each value is tested by itself, and where there is none, none holds.
-		return !vacuous(values) && t.any(e, values)
+		return !vacuous(values) && c.any(e, values)
 	case !present:
-		return t.ifExists || t.negated
-	case t.negated:
-		return t.all(e, values)
+		return c.ifExists || c.negated
+	case c.negated:
+		return c.all(e, values)
 	default:
-		return t.any(e, values)
+		return c.any(e, values)
 	}
 }
 
-func (t *test) all(e *evaluation, values []string) bool {
+func (c *clause) all(e *evaluation, values []string) bool {
 	for _, v := range values {
-		if t.fitsAny(e, v) == t.negated {
+		if c.fitsAny(e, v) == c.negated {
 			return false
 		}
 	}
 	return true
 }
 
-func (t *test) any(e *evaluation, values []string) bool {
+func (c *clause) any(e *evaluation, values []string) bool {
 	for _, v := range values {
-		if t.fitsAny(e, v) != t.negated {
+		if c.fitsAny(e, v) != c.negated {
 			return true
 		}
 	}
@@ -95,16 +98,16 @@ func (t *test) any(e *evaluation, values []string) bool {
 }
 
 // fitsAny compares one value of the request with all of the policy.
-func (t *test) fitsAny(e *evaluation, value string) bool {
-	for i := range t.operands {
-		o := &t.operands[i]
+func (c *clause) fitsAny(e *evaluation, value string) bool {
+	for i := range c.operands {
+		o := &c.operands[i]
 		fits, weighs := o.fits, o.weight
 		if o.variables != nil {
-			text, ok := o.variables.fill(e, t.kind)
+			text, ok := o.variables.fill(e, c.kind)
 			if !ok {
 				continue
 			}
-			fits, weighs = t.compile(text), weight(text)
+			fits, weighs = c.compile(text), weight(text)
 		}
 		if e.affords(weighs*len(value)) && fits != nil && fits(value) {
 			return true
