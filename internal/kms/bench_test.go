@@ -6,6 +6,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awskms "github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
 	"keyward/internal/audit"
 	"keyward/internal/kms"
@@ -34,16 +35,68 @@ func BenchmarkOperations(b *testing.B) {
 		{"CreateKey", "CreateKey", &awskms.CreateKeyInput{}},
 		{"ListKeys", "ListKeys", &awskms.ListKeysInput{}},
 	} {
-		b.Run(c.name, func(b *testing.B) {
-			row, call, ctx := w.rows[c.operation], w.call(c.operation), context.Background()
-			b.ReportAllocs()
-			for b.Loop() {
-				*call.Event = audit.Event{Name: c.operation, Request: call.Event.Request[:0], Additional: call.Event.Additional[:0], Resources: call.Event.Resources[:0]}
-				if _, err := row.Invoke(ctx, call, c.in); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
+		b.Run(c.name, func(b *testing.B) { w.bench(b, c.operation, c.in) })
+	}
+	w.benchKinds(b)
+}
+
+func (w *world) bench(b *testing.B, operation string, in any) {
+	row, call, ctx := w.rows[operation], w.call(operation), context.Background()
+	b.ReportAllocs()
+	for b.Loop() {
+		*call.Event = audit.Event{Name: operation, Request: call.Event.Request[:0], Additional: call.Event.Additional[:0], Resources: call.Event.Resources[:0]}
+		if _, err := row.Invoke(ctx, call, in); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// benchKinds measures every cryptographic operation on every kind of key that it is for, with the kind's last algorithm.
+func (w *world) benchKinds(b *testing.B) {
+	for _, k := range kinds {
+		if k.spec == "SYMMETRIC_DEFAULT" {
+			continue
+		}
+		m := w.createKind(k)
+		for name, in := range w.inputs(k, m) {
+			b.Run(name+"/"+string(k.spec), func(b *testing.B) { w.bench(b, name, in) })
+		}
+	}
+	for _, spec := range types.DataKeyPairSpec("").Values() {
+		if spec == types.DataKeyPairSpecSm2 {
+			continue
+		}
+		in := &awskms.GenerateDataKeyPairInput{KeyId: w.createKey().KeyId, KeyPairSpec: spec}
+		b.Run("GenerateDataKeyPair/"+string(spec), func(b *testing.B) { w.bench(b, "GenerateDataKeyPair", in) })
+	}
+}
+
+// inputs are requests that succeed, of the operations that a key of this kind is for.
+func (w *world) inputs(k kind, m *types.KeyMetadata) map[string]any {
+	last := k.list()[len(k.list())-1]
+	r := request{key: m.KeyId, algorithm: last}
+	switch k.usage {
+	case types.KeyUsageTypeEncryptDecrypt:
+		sealed := do[awskms.EncryptOutput](w, "Encrypt", valid["Encrypt"](r)).CiphertextBlob
+		return map[string]any{
+			"Encrypt": valid["Encrypt"](r),
+			"Decrypt": &awskms.DecryptInput{KeyId: m.KeyId, CiphertextBlob: sealed, EncryptionAlgorithm: types.EncryptionAlgorithmSpec(last)},
+		}
+	case types.KeyUsageTypeSignVerify:
+		verify := valid["Verify"](r).(*awskms.VerifyInput)
+		verify.Signature = do[awskms.SignOutput](w, "Sign", valid["Sign"](r)).Signature
+		return map[string]any{"Sign": valid["Sign"](r), "Verify": verify, "GetPublicKey": &awskms.GetPublicKeyInput{KeyId: m.KeyId}}
+	case types.KeyUsageTypeGenerateVerifyMac:
+		verify := valid["VerifyMac"](r).(*awskms.VerifyMacInput)
+		verify.Mac = do[awskms.GenerateMacOutput](w, "GenerateMac", valid["GenerateMac"](r)).Mac
+		return map[string]any{"GenerateMac": valid["GenerateMac"](r), "VerifyMac": verify}
+	case types.KeyUsageTypeKeyAgreement:
+		_, r.peer = peer(w, curves[k.spec])
+		return map[string]any{"DeriveSharedSecret": valid["DeriveSharedSecret"](r)}
+	default:
+		decapsulate := valid["Decapsulate"](r).(*awskms.DecapsulateInput)
+		decapsulate.SharedSecretCiphertextBlob = do[awskms.EncapsulateOutput](w, "Encapsulate", valid["Encapsulate"](r)).SharedSecretCiphertextBlob
+		return map[string]any{"Encapsulate": valid["Encapsulate"](r), "Decapsulate": decapsulate}
 	}
 }
 

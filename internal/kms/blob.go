@@ -104,14 +104,3 @@ func authenticated(h *header, identity string, context map[string]string) []byte
 func appendCounted(out []byte, s string) []byte {
 	return append(binary.BigEndian.AppendUint32(out, uint32(len(s))), s...)
 }
-
-func checkContext(context map[string]string) error {
-	size := 0
-	for k, v := range context {
-		size += len(k) + len(v)
-	}
-	if size > maxContext {
-		return invalid("EncryptionContext has %d bytes, more than the limit of %d.", size, maxContext)
-	}
-	return nil
-}

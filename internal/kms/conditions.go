@@ -8,8 +8,13 @@ import (
 
 // Condition keys that come from a request's own members (AWS KMS Developer Guide, "AWS KMS condition keys").
 const (
-	keyEncryptionAlgorithm = "kms:encryptionalgorithm"
-	keyReEncryptOnSameKey  = "kms:reencryptonsamekey"
+	keyEncryptionAlgorithm   = "kms:encryptionalgorithm"
+	keyReEncryptOnSameKey    = "kms:reencryptonsamekey"
+	keyDataKeyPairSpec       = "kms:datakeypairspec"
+	keySigningAlgorithm      = "kms:signingalgorithm"
+	keyMessageType           = "kms:messagetype"
+	keyMacAlgorithm          = "kms:macalgorithm"
+	keyKeyAgreementAlgorithm = "kms:keyagreementalgorithm"
 )
 
 // withSymmetric is the request of nearly all calls; shared and never changed.
@@ -26,6 +31,11 @@ func withEncryption(algorithm types.EncryptionAlgorithmSpec) []condition {
 // withReEncryption is that of ReEncrypt for either of its keys.
 func withReEncryption(algorithm string, onSameKey bool) []condition {
 	return append(with(keyEncryptionAlgorithm, algorithm), condition{keyReEncryptOnSameKey, []string{strconv.FormatBool(onSameKey)}})
+}
+
+// withSigning is the request of Sign and Verify.
+func withSigning(algorithm types.SigningAlgorithmSpec, message types.MessageType) []condition {
+	return append(with(keySigningAlgorithm, algorithm), condition{keyMessageType, []string{string(message)}})
 }
 
 // with is a request with one condition key.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
@@ -89,31 +88,6 @@ func wish(in *kms.CreateKeyInput) (wished, error) {
 	return w, checkPlace(in, w.origin)
 }
 
-// usages lists what keys can be for, by the beginning of their spec; the first that fits counts (AWS KMS Developer
-// Guide, "Key spec reference").
-var usages = []struct {
-	spec   string
-	usages []types.KeyUsageType
-}{
-	{"SYMMETRIC_DEFAULT", []types.KeyUsageType{types.KeyUsageTypeEncryptDecrypt}},
-	{"HMAC_", []types.KeyUsageType{types.KeyUsageTypeGenerateVerifyMac}},
-	{"RSA_", []types.KeyUsageType{types.KeyUsageTypeEncryptDecrypt, types.KeyUsageTypeSignVerify}},
-	{"ECC_NIST_P", []types.KeyUsageType{types.KeyUsageTypeSignVerify, types.KeyUsageTypeKeyAgreement}},
-	{"ECC_", []types.KeyUsageType{types.KeyUsageTypeSignVerify}},
-	{"ML_DSA_", []types.KeyUsageType{types.KeyUsageTypeSignVerify}},
-	{"ML_KEM_", []types.KeyUsageType{types.KeyUsageTypeEncapsulateDecapsulate}},
-	{"SM2", []types.KeyUsageType{types.KeyUsageTypeEncryptDecrypt, types.KeyUsageTypeSignVerify, types.KeyUsageTypeKeyAgreement}},
-}
-
-func fits(spec types.KeySpec, usage types.KeyUsageType) bool {
-	for _, u := range usages {
-		if strings.HasPrefix(string(spec), u.spec) {
-			return slices.Contains(u.usages, usage)
-		}
-	}
-	return false
-}
-
 // checkPlace checks that origin and key store go together.
 func checkPlace(in *kms.CreateKeyInput, origin types.OriginType) error {
 	inStore := origin == types.OriginTypeAwsCloudhsm || origin == types.OriginTypeExternalKeyStore
@@ -132,8 +106,10 @@ func checkPlace(in *kms.CreateKeyInput, origin types.OriginType) error {
 // supported refuses what AWS KMS offers and this service does not.
 func (w wished) supported() error {
 	switch {
-	case w.spec != types.KeySpecSymmetricDefault:
-		return unsupported("KeySpec %s is not supported.", w.spec)
+	case w.spec == types.KeySpecSm2:
+		return elsewhere("KeySpec", string(w.spec))
+	case w.spec != types.KeySpecSymmetricDefault && w.origin == types.OriginTypeAwsCloudhsm:
+		return unsupported("KeySpec %s is not supported in a custom key store.", w.spec)
 	case w.multiRegion && w.origin == types.OriginTypeAwsCloudhsm:
 		return unsupported("A multi-Region key cannot be created in a custom key store.")
 	case w.origin == types.OriginTypeExternal && strings.HasPrefix(string(w.spec), "ML_"):

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
@@ -17,7 +18,7 @@ import (
 func (s *Service) encrypt(ctx context.Context, call *operation.Call, in *kms.EncryptInput) (*kms.EncryptOutput, error) {
 	algorithm := algorithmOf(in.EncryptionAlgorithm)
 	call.Event.Request.Add("encryptionAlgorithm", algorithm)
-	if err := checkContext(in.EncryptionContext); err != nil {
+	if err := checkContext(algorithm, in.EncryptionContext); err != nil {
 		return nil, err
 	}
 	q := question{operation: "Encrypt", tokens: in.GrantTokens, context: in.EncryptionContext}
@@ -26,14 +27,17 @@ func (s *Service) encrypt(ctx context.Context, call *operation.Call, in *kms.Enc
 	if err != nil {
 		return nil, err
 	}
+	if err := checkPlaintext(k.Spec, algorithm, in.Plaintext); err != nil {
+		return nil, err
+	}
 	if aws.ToBool(in.DryRun) {
 		return nil, errDryRun
 	}
-	blob, err := s.seal(ctx, k, in.EncryptionContext, in.Plaintext)
+	blob, err := s.encipher(ctx, k, algorithm, in.EncryptionContext, in.Plaintext)
 	if err != nil {
 		return nil, err
 	}
-	return &kms.EncryptOutput{CiphertextBlob: blob, KeyId: &k.arn, EncryptionAlgorithm: symmetric}, nil
+	return &kms.EncryptOutput{CiphertextBlob: blob, KeyId: &k.arn, EncryptionAlgorithm: algorithm}, nil
 }
 
 // algorithmOf is the algorithm with its default, which events always show.
@@ -57,17 +61,22 @@ func (s *Service) decrypt(ctx context.Context, call *operation.Call, in *kms.Dec
 	if err != nil {
 		return nil, err
 	}
-	plaintext, err := s.open(ctx, opened.key, &opened.header, opened.sealed, in.EncryptionContext)
+	plaintext, err := s.decrypted(ctx, opened, algorithm, in.EncryptionContext)
 	if err != nil {
 		return nil, err
 	}
 	return &kms.DecryptOutput{
-		Plaintext: plaintext, KeyId: &opened.key.arn, EncryptionAlgorithm: symmetric, KeyMaterialId: opened.materialID(),
+		Plaintext: plaintext, KeyId: &opened.key.arn, EncryptionAlgorithm: algorithm, KeyMaterialId: opened.materialID(),
 	}, nil
 }
 
-// materialID of what encrypts; absent for keys in custom key stores.
-func materialID(k *snapshot) *string { return k.Material.id() }
+// materialID of what encrypts; absent for keys in custom key stores and all but symmetric encryption keys.
+func materialID(k *snapshot) *string {
+	if k.Spec != types.KeySpecSymmetricDefault {
+		return nil
+	}
+	return k.Material.id()
+}
 
 // id is absent in custom key stores.
 func (m *MaterialRecord) id() *string {
@@ -88,7 +97,7 @@ type ciphertext struct {
 }
 
 // check covers what needs no key: the members that depend on one another.
-func (c *ciphertext) check() error {
+func (c *ciphertext) check(algorithm types.EncryptionAlgorithmSpec) error {
 	if len(c.modifiers) > 0 && !c.dryRun {
 		return invalid("DryRunModifiers can only be used when DryRun is true.")
 	}
@@ -97,8 +106,10 @@ func (c *ciphertext) check() error {
 		return missing("ciphertextBlob")
 	case ignored && c.keyID == nil:
 		return missing(c.keyMember)
+	case algorithm != symmetric && c.keyID == nil:
+		return invalid("%s must not be null", strings.ToUpper(c.keyMember[:1])+c.keyMember[1:])
 	default:
-		return checkContext(c.context)
+		return checkContext(algorithm, c.context)
 	}
 }
 
@@ -123,16 +134,13 @@ func (p *parsed) materialID() *string {
 }
 
 // decipher finds and checks the key of a ciphertext. A key that the caller names must be there and its to use before the
-// ciphertext is looked at; a ciphertext that names another key is for the wrong one.
+// ciphertext is looked at; a ciphertext that names another key is for the wrong one. Those of asymmetric keys name none.
 func (s *Service) decipher(ctx context.Context, call *operation.Call, u use, c ciphertext) (parsed, error) {
-	if err := c.check(); err != nil {
+	if err := c.check(types.EncryptionAlgorithmSpec(u.algorithm)); err != nil {
 		return parsed{}, err
 	}
-	if c.ignored() {
-		if _, err := s.usable(ctx, call, u, *c.keyID); err != nil {
-			return parsed{}, err
-		}
-		return parsed{}, errDryRun
+	if c.ignored() || u.algorithm != string(symmetric) {
+		return s.said(ctx, call, u, c)
 	}
 	var p parsed
 	var err error
@@ -144,6 +152,9 @@ func (s *Service) decipher(ctx context.Context, call *operation.Call, u use, c c
 	if err != nil {
 		return parsed{}, err
 	}
+	if p.key.Spec != types.KeySpecSymmetricDefault {
+		return parsed{}, invalidCiphertext(errBlob)
+	}
 	noteMaterial(call, p.key, p.key.sealedBy(&p.header), u.prefix)
 	if err := s.fit(call, u, p.key); err != nil {
 		return parsed{}, err
@@ -152,6 +163,18 @@ func (s *Service) decipher(ctx context.Context, call *operation.Call, u use, c c
 		return parsed{}, errDryRun
 	}
 	return p, nil
+}
+
+// said is the ciphertext with the key of which the caller says that it is for.
+func (s *Service) said(ctx context.Context, call *operation.Call, u use, c ciphertext) (parsed, error) {
+	k, err := s.usable(ctx, call, u, *c.keyID)
+	if err != nil {
+		return parsed{}, err
+	}
+	if c.dryRun {
+		return parsed{}, errDryRun
+	}
+	return parsed{key: k, sealed: c.blob}, nil
 }
 
 // parseFor takes a ciphertext apart that is to be opened with the key that the caller named. One that names no key which

@@ -300,7 +300,7 @@ func TestWhatIsAskedBeforeTheKeyIsUsed(t *testing.T) {
 		{"Encrypt", &awskms.EncryptInput{KeyId: k.KeyId, Plaintext: plain, GrantTokens: []string{"t"}, DryRun: yes}, "InvalidGrantTokenException", token},
 		{"DescribeKey", &awskms.DescribeKeyInput{KeyId: k.KeyId, GrantTokens: []string{"t"}}, "InvalidGrantTokenException", token},
 		{"Encrypt", &awskms.EncryptInput{KeyId: k.KeyId, Plaintext: plain, EncryptionAlgorithm: rsa}, "InvalidKeyUsageException", "Algorithm RSAES_OAEP_SHA_1 is incompatible with key spec SYMMETRIC_DEFAULT."},
-		{"Decrypt", &awskms.DecryptInput{CiphertextBlob: blob, EncryptionAlgorithm: rsa}, "InvalidKeyUsageException", "Algorithm RSAES_OAEP_SHA_1 is incompatible with key spec SYMMETRIC_DEFAULT."},
+		{"Decrypt", &awskms.DecryptInput{KeyId: k.KeyId, CiphertextBlob: blob, EncryptionAlgorithm: rsa}, "InvalidKeyUsageException", "Algorithm RSAES_OAEP_SHA_1 is incompatible with key spec SYMMETRIC_DEFAULT."},
 	} {
 		w.refused(c.operation, c.in, c.code, c.message)
 	}

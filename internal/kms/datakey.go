@@ -57,7 +57,7 @@ func (s *Service) dataKey(
 	if err != nil {
 		return d, err
 	}
-	if err := checkContext(in.EncryptionContext); err != nil {
+	if err := checkContext(symmetric, in.EncryptionContext); err != nil {
 		return d, err
 	}
 	u := encryption(question{operation: operation, tokens: in.GrantTokens, context: in.EncryptionContext}, symmetric, "")

@@ -22,6 +22,11 @@ func unsupported(format string, args ...any) error {
 	return fault.New("UnsupportedOperationException", format, args...)
 }
 
+// elsewhere answers for what AWS offers in China only.
+func elsewhere(member, value string) error {
+	return unsupported("%s %s is not supported in this Region", member, value)
+}
+
 func limitExceeded(format string, args ...any) error {
 	return fault.New("LimitExceededException", format, args...)
 }
@@ -61,14 +66,10 @@ var (
 		"The request was rejected because the specified grant token is not valid.")
 	errMarker = fault.New("InvalidMarkerException",
 		"The request was rejected because the marker that specifies where pagination should next begin is not valid.")
-	errRecipient = fault.New("UnsupportedOperationException",
+	errAsymmetric = fault.New("InvalidKeyUsageException", "You cannot generate a data key with an asymmetric CMK")
+	errRecipient  = fault.New("UnsupportedOperationException",
 		"Attested requests are not supported: this endpoint cannot verify the attestation document in Recipient.")
 )
-
-// wrongAlgorithm answers for an algorithm that k's spec does not have.
-func wrongAlgorithm(algorithm string, k *Key) error {
-	return fault.New("InvalidKeyUsageException", "Algorithm %s is incompatible with key spec %s.", algorithm, k.Spec)
-}
 
 func wrongUsage(k *Key, operation string) error {
 	return fault.New("InvalidKeyUsageException", "%s key usage is %s which is not valid for %s.", k.ARN(), k.Usage, operation)

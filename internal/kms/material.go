@@ -11,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
+	"keyward/internal/keyspec"
 	"keyward/internal/secret"
 	"keyward/internal/xaes"
 )
@@ -34,6 +35,9 @@ type DefaultStore struct {
 	root    RootKey
 	naming  secret.Bytes // names material without giving a way to test guesses of it
 	ciphers *cache[string, cipher.AEAD]
+	keys    *cache[string, *keyspec.Key]
+	// Turns of computations that take long: of using private keys, and of making them, which can take seconds.
+	using, making turns
 }
 
 // NewDefaultStore prepares a DefaultStore.
@@ -42,17 +46,20 @@ func NewDefaultStore(root RootKey) *DefaultStore {
 		root:    root,
 		naming:  root.Derive("kms key material id"),
 		ciphers: newCache[string](openCiphers, openCiphers, func(cipher.AEAD) int { return 1 }),
+		keys:    newCache[string](openKeys, openKeyBytes, weight),
+		using:   newTurns(1),
+		making:  newTurns(0.5),
 	}
 }
 
 // Generate implements Material.
-func (d *DefaultStore) Generate(_ context.Context, k *Key) (MaterialRecord, error) {
-	material := make([]byte, xaes.KeySize)
-	defer clear(material)
-	if _, err := rand.Read(material); err != nil {
+func (d *DefaultStore) Generate(ctx context.Context, k *Key) (MaterialRecord, error) {
+	material, err := d.generate(ctx, k.Spec)
+	if err != nil {
 		return MaterialRecord{}, err
 	}
-	return d.keep(k, material)
+	defer material.Wipe()
+	return d.keep(k, material.Expose())
 }
 
 // keep wraps material of k, made here or elsewhere.
@@ -147,6 +154,8 @@ func (d *DefaultStore) Discard(_ context.Context, k *Key) error {
 func (d *DefaultStore) forget(materialID string) {
 	d.ciphers.begin(materialID)
 	d.ciphers.end(materialID)
+	d.keys.begin(materialID)
+	d.keys.end(materialID)
 }
 
 // Available implements Material: what is in this process always is.

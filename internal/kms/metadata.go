@@ -9,12 +9,9 @@ import (
 	"keyward/internal/audit"
 )
 
-// encryptionAlgorithms of symmetric encryption keys; shared and never changed.
-var encryptionAlgorithms = []types.EncryptionAlgorithmSpec{symmetric}
-
 // metadata describes a key as DescribeKey and CreateKey do. It shares k's strings.
 func (s *Service) metadata(k *snapshot) *types.KeyMetadata {
-	state := s.state(k.Key)
+	state, can := s.state(k.Key), algorithmsOf(k.Key)
 	m := &types.KeyMetadata{
 		AWSAccountId:             &k.Scope.Account,
 		KeyId:                    &k.ID,
@@ -28,7 +25,11 @@ func (s *Service) metadata(k *snapshot) *types.KeyMetadata {
 		KeyManager:               types.KeyManagerTypeCustomer,
 		CustomerMasterKeySpec:    types.CustomerMasterKeySpec(k.Spec),
 		KeySpec:                  k.Spec,
-		EncryptionAlgorithms:     encryptionAlgorithms,
+		EncryptionAlgorithms:     can.encryption,
+		SigningAlgorithms:        can.signing,
+		MacAlgorithms:            can.mac,
+		KeyAgreementAlgorithms:   can.agreement,
+		EncapsulationAlgorithms:  can.encapsulation,
 		MultiRegion:              aws.Bool(k.MultiRegion()),
 		MultiRegionConfiguration: k.family,
 		CurrentKeyMaterialId:     materialID(k),
@@ -107,6 +108,10 @@ func metadataMembers(m *types.KeyMetadata) audit.Members {
 		{Name: "customerMasterKeySpec", Value: m.CustomerMasterKeySpec},
 		{Name: "keySpec", Value: m.KeySpec},
 		{Name: "encryptionAlgorithms", Value: m.EncryptionAlgorithms},
+		{Name: "signingAlgorithms", Value: m.SigningAlgorithms},
+		{Name: "macAlgorithms", Value: m.MacAlgorithms},
+		{Name: "keyAgreementAlgorithms", Value: m.KeyAgreementAlgorithms},
+		{Name: "encapsulationAlgorithms", Value: m.EncapsulationAlgorithms},
 		{Name: "multiRegion", Value: m.MultiRegion},
 		{Name: "multiRegionConfiguration", Value: configurationMembers(m.MultiRegionConfiguration)},
 		{Name: "currentKeyMaterialId", Value: m.CurrentKeyMaterialId},

@@ -12,9 +12,10 @@ import (
 )
 
 func (s *Service) reEncrypt(ctx context.Context, call *operation.Call, in *kms.ReEncryptInput) (*kms.ReEncryptOutput, error) {
-	call.Event.Request.Add("sourceEncryptionAlgorithm", algorithmOf(in.SourceEncryptionAlgorithm))
-	call.Event.Request.Add("destinationEncryptionAlgorithm", algorithmOf(in.DestinationEncryptionAlgorithm))
-	if err := checkContext(in.DestinationEncryptionContext); err != nil {
+	fromAlgorithm, toAlgorithm := algorithmOf(in.SourceEncryptionAlgorithm), algorithmOf(in.DestinationEncryptionAlgorithm)
+	call.Event.Request.Add("sourceEncryptionAlgorithm", fromAlgorithm)
+	call.Event.Request.Add("destinationEncryptionAlgorithm", toAlgorithm)
+	if err := checkContext(toAlgorithm, in.DestinationEncryptionContext); err != nil {
 		return nil, err
 	}
 	dryRun := aws.ToBool(in.DryRun)
@@ -31,12 +32,15 @@ func (s *Service) reEncrypt(ctx context.Context, call *operation.Call, in *kms.R
 	if dryRun {
 		return nil, errDryRun
 	}
-	plaintext, err := s.open(ctx, source.key, &source.header, source.sealed, in.SourceEncryptionContext)
+	plaintext, err := s.decrypted(ctx, source, fromAlgorithm, in.SourceEncryptionContext)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(plaintext)
-	blob, err := s.seal(ctx, destination, in.DestinationEncryptionContext, plaintext)
+	if err := checkPlaintext(destination.Spec, toAlgorithm, plaintext); err != nil {
+		return nil, err
+	}
+	blob, err := s.encipher(ctx, destination, toAlgorithm, in.DestinationEncryptionContext, plaintext)
 	if err != nil {
 		return nil, err
 	}
@@ -44,8 +48,8 @@ func (s *Service) reEncrypt(ctx context.Context, call *operation.Call, in *kms.R
 		CiphertextBlob:                 blob,
 		SourceKeyId:                    &source.key.arn,
 		KeyId:                          &destination.arn,
-		SourceEncryptionAlgorithm:      symmetric,
-		DestinationEncryptionAlgorithm: symmetric,
+		SourceEncryptionAlgorithm:      fromAlgorithm,
+		DestinationEncryptionAlgorithm: toAlgorithm,
 		SourceKeyMaterialId:            source.materialID(),
 		DestinationKeyMaterialId:       materialID(destination),
 	}, nil

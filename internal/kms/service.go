@@ -109,7 +109,7 @@ func (s *Service) API() operation.Service {
 		Target:      "TrentService",
 		EventSource: "kms.amazonaws.com",
 		Admit:       s.requests.Admit,
-		Rows: asking([]operation.Row{
+		Rows: asking(append(s.cryptography(),
 			operation.Write("CreateKey", s.createKey),
 			operation.Read("DescribeKey", s.describeKey, "KeyId"),
 			operation.Read("GetKeyLastUsage", s.getKeyLastUsage, "KeyId"),
@@ -133,15 +133,6 @@ func (s *Service) API() operation.Service {
 			operation.Write("ReplicateKey", s.replicateKey, "KeyId", "ReplicaRegion"),
 			operation.Write("UpdatePrimaryRegion", s.updatePrimaryRegion, "KeyId", "PrimaryRegion"),
 
-			operation.Read("Encrypt", s.encrypt, "KeyId", "EncryptionContext", "DryRun"),
-			operation.Read("Decrypt", s.decrypt, "KeyId", "EncryptionContext", "DryRun"),
-			operation.Read("ReEncrypt", s.reEncrypt, "SourceKeyId", "SourceEncryptionContext", "DestinationKeyId",
-				"DestinationEncryptionContext", "DryRun"),
-			operation.Read("GenerateDataKey", s.generateDataKey, "KeyId", "KeySpec", "NumberOfBytes", "EncryptionContext", "DryRun"),
-			operation.Read("GenerateDataKeyWithoutPlaintext", s.generateDataKeyWithoutPlaintext, "KeyId", "KeySpec", "NumberOfBytes",
-				"EncryptionContext", "DryRun"),
-			operation.Read("GenerateRandom", s.generateRandom, "NumberOfBytes", "CustomKeyStoreId"),
-
 			operation.Write("CreateAlias", s.createAlias, "AliasName", "TargetKeyId"),
 			operation.Write("UpdateAlias", s.updateAlias, "AliasName", "TargetKeyId"),
 			operation.Write("DeleteAlias", s.deleteAlias, "AliasName"),
@@ -161,7 +152,7 @@ func (s *Service) API() operation.Service {
 			operation.Read("GetKeyPolicy", s.getKeyPolicy, "KeyId", "PolicyName"),
 			operation.Write("PutKeyPolicy", s.putKeyPolicy, "KeyId", "PolicyName", "Policy", "BypassPolicyLockoutSafetyCheck"),
 			operation.Read("ListKeyPolicies", s.listKeyPolicies, "KeyId", "Limit", "Marker"),
-		}),
+		)),
 	}
 }
 

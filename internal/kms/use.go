@@ -3,10 +3,12 @@ package kms
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
 	"keyward/internal/audit"
+	"keyward/internal/fault"
 	"keyward/internal/operation"
 )
 
@@ -38,26 +40,38 @@ func (s *Service) usable(ctx context.Context, call *operation.Call, u use, name 
 }
 
 // fit goes through key state, usage and algorithm, in this order (AWS does not document the order of state and usage).
+// Keys in custom key stores are for encryption only: what they are not for they refuse in any state.
 func (s *Service) fit(call *operation.Call, u use, k *snapshot) error {
 	noteMaterial(call, k, &k.Material, u.prefix)
 	noteUse(call, u.operation, k)
+	if k.StoreID != "" && k.Usage != u.usage {
+		return wrongUsage(k.Key, u.operation)
+	}
 	if err := s.permits(u.operation, k.Key); err != nil {
 		return err
 	}
 	if k.Usage != u.usage {
 		return wrongUsage(k.Key, u.operation)
 	}
-	if u.algorithm != "" && u.algorithm != string(symmetric) {
-		return wrongAlgorithm(u.algorithm, k.Key)
+	if !algorithmsOf(k.Key).include(u.algorithm) {
+		return u.wrongAlgorithm(k.Key)
 	}
 	return nil
 }
 
+// wrongAlgorithm answers for an algorithm that k does not have.
+func (u *use) wrongAlgorithm(k *Key) error {
+	if strings.HasPrefix(u.operation, "GenerateDataKey") { // whose caller chooses none
+		return errAsymmetric
+	}
+	return fault.New("InvalidKeyUsageException", "Algorithm %s is incompatible with key spec %s.", u.algorithm, k.Spec)
+}
+
 // noteMaterial notes in the event of a cryptographic call which of the key's materials it uses and where that is; the
-// first note counts. m is nil if the key has no such
-// material; imported material has no id before it came.
+// first note counts. m is nil if the key has no such material; imported material has no id before it came. Only symmetric
+// encryption keys can have several, and events of others tell of none.
 func noteMaterial(call *operation.Call, k *snapshot, m *MaterialRecord, prefix string) {
-	if m == nil || m.ID == "" && k.StoreID == "" {
+	if m == nil || k.Spec != types.KeySpecSymmetricDefault || m.ID == "" && k.StoreID == "" {
 		return
 	}
 	if k.StoreID == "" {

@@ -1,0 +1,114 @@
+package kms
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+
+	"keyward/internal/keyspec"
+	"keyward/internal/secret"
+)
+
+// Bounds of the keys kept ready.
+const (
+	openKeys     = 20_000
+	openKeyBytes = 64 << 20
+)
+
+// weight is about what a key that is ready for use takes, in bytes: ML-DSA's matrices are large.
+func weight(k *keyspec.Key) int {
+	switch name := string(k.Spec.Name); {
+	case strings.HasPrefix(name, "ML_DSA_"):
+		return 128 << 10
+	case strings.HasPrefix(name, "ML_KEM_"):
+		return 32 << 10
+	default:
+		return 8 << 10
+	}
+}
+
+// costly reports whether using a key of this spec takes milliseconds.
+func costly(spec types.KeySpec) bool {
+	return strings.HasPrefix(string(spec), "RSA_") || strings.HasPrefix(string(spec), "ML_DSA_")
+}
+
+// with lets do use the current material of a key that is no symmetric encryption key; it waits while too many use such
+// as are costly.
+func (d *DefaultStore) with(ctx context.Context, k *Key, do func(*keyspec.Key) error) error {
+	if costly(k.Spec) {
+		if err := d.using.take(ctx); err != nil {
+			return err
+		}
+		defer d.using.give()
+	}
+	key, err := d.private(k, &k.Material)
+	if err != nil {
+		return err
+	}
+	return do(key)
+}
+
+// private returns one of k's materials ready for use, unwrapping it if need be.
+func (d *DefaultStore) private(k *Key, m *MaterialRecord) (*keyspec.Key, error) {
+	ready, generation, ok := d.keys.get(m.ID)
+	if ok {
+		return ready, nil
+	}
+	material, err := d.root.Open(wrapping(k, m.ID), m.Wrapped)
+	if err != nil {
+		return nil, fmt.Errorf("kms: unwrapping the material of %s: %w", k.ARN(), err)
+	}
+	defer clear(material)
+	spec, err := specOf(k.Spec)
+	if err != nil {
+		return nil, err
+	}
+	made, err := spec.Parse(material)
+	if err != nil {
+		return nil, fmt.Errorf("kms: the material of %s: %w", k.ARN(), err)
+	}
+	d.keys.put(m.ID, made, generation)
+	return made, nil
+}
+
+// generate makes new material for a key of this spec.
+func (d *DefaultStore) generate(ctx context.Context, name types.KeySpec) (secret.Bytes, error) {
+	spec, err := specOf(name)
+	if err != nil {
+		return secret.Bytes{}, err
+	}
+	if costly(name) {
+		if err := d.making.take(ctx); err != nil {
+			return secret.Bytes{}, err
+		}
+		defer d.making.give()
+	}
+	return spec.Generate()
+}
+
+// pair makes a key pair that is not kept: its private key as PKCS #8, its public one as SubjectPublicKeyInfo.
+func (d *DefaultStore) pair(ctx context.Context, name types.KeySpec) (private secret.Bytes, public []byte, err error) {
+	if private, err = d.generate(ctx, name); err != nil {
+		return private, nil, err
+	}
+	spec, err := specOf(name)
+	if err != nil {
+		return private, nil, err
+	}
+	key, err := spec.Parse(private.Expose())
+	if err != nil {
+		return private, nil, err
+	}
+	public, err = key.PublicKey()
+	return private, public, err
+}
+
+func specOf(name types.KeySpec) (*keyspec.Spec, error) {
+	spec, ok := keyspec.Of(name)
+	if !ok {
+		return nil, fmt.Errorf("kms: there is no key spec %s", name)
+	}
+	return spec, nil
+}
