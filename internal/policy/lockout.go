@@ -10,7 +10,7 @@ func KeepsOpen(p *Policy, r *Request) bool {
 		alone.Identity, alone.Boundary, alone.Session = nil, nil, nil
 	}
 	later := *r
-	later.Principal, later.Action, later.ResourcePolicy, later.Grants = &alone, "kms:PutKeyPolicy", p, nil
+	later.Principal, later.Action, later.ResourcePolicy = &alone, "kms:PutKeyPolicy", p
 	e := newEvaluation(&later)
 	if _, denied := e.denied(); denied || e.foreign {
 		return false

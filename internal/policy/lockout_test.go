@@ -18,6 +18,7 @@ func TestKeepsOpen(t *testing.T) {
 		{"by the account, for other actions", `{"Effect":"Allow","Principal":` + account + `,"Action":"kms:Encrypt","Resource":"*"}`, alice, false},
 		{"somebody else", `{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:user/bob"},` + put + `}`, alice, false},
 		{"another account", `{"Effect":"Allow","Principal":{"AWS":"444455556666"},` + put + `}`, alice, false},
+		{"directly, from another account", `{"Effect":"Allow","Principal":"*",` + put + `}`, Principal{Caller: Caller{Type: TypeUser, ARN: "arn:aws:iam::444455556666:user/carol", Account: "444455556666"}}, false},
 		{"a condition that the request meets", `{"Effect":"Allow","Principal":` + account + `,` + put + `,"Condition":{"Bool":{"aws:SecureTransport":"true"}}}`, alice, true},
 		{"a condition that the request does not meet", `{"Effect":"Allow","Principal":` + account + `,` + put + `,"Condition":{"Bool":{"aws:SecureTransport":"false"}}}`, alice, false},
 		{"a condition without a key", `{"Effect":"Allow","Principal":` + account + `,` + put + `,"Condition":{"StringEquals":{"kms:ViaService":"x"}}}`, alice, false},
