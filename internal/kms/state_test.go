@@ -28,10 +28,9 @@ func (a stateAPI) Refusal(err error) (code, message string) {
 	return "", err.Error()
 }
 
-func (a stateAPI) Store() string           { return storeID }
-func (a stateAPI) Disconnect()             { a.stores.connect(false) }
-func (a stateAPI) Settle()                 { a.catchUp() }
-func (a stateAPI) Serves(name string) bool { _, ok := a.rows[name]; return ok }
+func (a stateAPI) Store() string { return storeID }
+func (a stateAPI) Disconnect()   { a.stores.connect(false) }
+func (a stateAPI) Settle()       { a.catchUp() }
 
 // TestEveryRowOfTheStateTable plays each row of key-states.csv.
 func TestEveryRowOfTheStateTable(t *testing.T) {
