@@ -25,6 +25,8 @@ const (
 	relaxedGather = 20 * time.Millisecond
 	// maxSpare is the largest buffer, in bytes, that is kept for another batch or event.
 	maxSpare = 1 << 20
+	// maxSpares is the number of batches' buffers that are kept.
+	maxSpares = 2
 )
 
 // lines are buffers in which events are written down before they join a batch, so that the lock is held for a copy only.
@@ -38,7 +40,6 @@ var errAuditClosed = errors.New("storage: the audit log is closed")
 type recorder struct {
 	db      *sql.DB
 	insert  *sql.Stmt // insertBatch, prepared at the first batch
-	upsert  *sql.Stmt // upsertUsage, likewise
 	relaxed bool
 	wake    chan struct{} // capacity 1: current holds events
 	closing chan struct{} // closed when there is no use in gathering on
@@ -46,9 +47,9 @@ type recorder struct {
 
 	mu      sync.Mutex // guards what follows
 	current *batch
-	writing *batch // the last one that was taken to the disk
-	failing error  // why it is not there yet, in relaxed mode
-	spare   []byte // a buffer for the next batch
+	writing *batch   // the last one that was taken to the disk
+	failing error    // why it is not there yet, in relaxed mode
+	spare   [][]byte // buffers for the next batches: one fills while another is written
 	closed  bool
 }
 
@@ -125,7 +126,7 @@ func (r *recorder) join(e *audit.Event, line []byte) (*batch, error) {
 		return nil, fmt.Errorf("storage: %d events are waiting to be kept", b.count)
 	}
 	if b.count == 0 {
-		b.events, r.spare = r.spare[:0], nil
+		b.events = r.buffer()
 		b.first = e.Time
 	}
 	b.events = append(b.events, line...)
@@ -137,6 +138,17 @@ func (r *recorder) join(e *audit.Event, line []byte) (*batch, error) {
 	default:
 	}
 	return b, nil
+}
+
+// buffer is for a new batch.
+func (r *recorder) buffer() []byte {
+	last := len(r.spare) - 1
+	if last < 0 {
+		return nil
+	}
+	b := r.spare[last]
+	r.spare = r.spare[:last]
+	return b[:0]
 }
 
 // run writes batches until close.
@@ -236,52 +248,28 @@ func (r *recorder) recycle(b *batch) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.spare, b.events = b.events, nil
+	if len(r.spare) < maxSpares {
+		r.spare = append(r.spare, b.events)
+	}
+	b.events = nil
 }
 
 func (r *recorder) write(b *batch) error {
 	ctx, cancel := context.WithTimeout(context.Background(), commitTime)
 	defer cancel()
-	if err := r.prepare(ctx); err != nil {
-		return err
-	}
-	if len(b.used) == 0 {
-		return explain(r.put(ctx, r.insert, b))
-	}
-	return explain(r.writeUsed(ctx, b))
-}
-
-// prepare prepares the statements for the first batch.
-func (r *recorder) prepare(ctx context.Context) (err error) {
-	if r.insert == nil {
-		if r.insert, err = r.db.PrepareContext(ctx, insertBatch); err != nil {
-			return err
-		}
-	}
-	if r.upsert == nil {
-		r.upsert, err = r.db.PrepareContext(ctx, upsertUsage)
-	}
-	return err
-}
-
-func (r *recorder) put(ctx context.Context, insert *sql.Stmt, b *batch) error {
-	_, err := insert.ExecContext(ctx, millis(b.first), millis(b.last), b.count, b.events)
-	return err
-}
-
-// writeUsed keeps the events and what they tell of keys in one transaction.
-func (r *recorder) writeUsed(ctx context.Context, b *batch) error {
-	tx, err := r.db.BeginTx(ctx, nil)
+	used, err := b.used.json()
 	if err != nil {
 		return err
 	}
-	if err := r.put(ctx, tx.StmtContext(ctx, r.insert), b); err != nil {
-		return errors.Join(err, tx.Rollback())
+	if r.insert == nil {
+		insert, err := r.db.PrepareContext(ctx, insertBatch)
+		if err != nil {
+			return err
+		}
+		r.insert = insert
 	}
-	if err := b.used.write(ctx, tx.StmtContext(ctx, r.upsert)); err != nil {
-		return errors.Join(err, tx.Rollback())
-	}
-	return tx.Commit()
+	_, err = r.insert.ExecContext(ctx, millis(b.first), millis(b.last), b.count, b.events, used)
+	return explain(err)
 }
 
 func (r *recorder) close() error {
@@ -311,19 +299,16 @@ func (r *recorder) close() error {
 		}
 		close(last.done)
 	}
-	return errors.Join(lost, last.err, r.closeStatements())
-}
-
-func (r *recorder) closeStatements() (err error) {
-	for _, s := range []*sql.Stmt{r.insert, r.upsert} {
-		if s != nil {
-			err = errors.Join(err, s.Close())
-		}
+	if r.insert == nil {
+		return errors.Join(lost, last.err)
 	}
-	return err
+	return errors.Join(lost, last.err, r.insert.Close())
 }
 
-const insertBatch = `INSERT INTO audit_batch (first_ms, last_ms, count, events) VALUES (?, ?, ?, ?)`
+const insertBatch = `INSERT INTO audit_write (first_ms, last_ms, count, events, used) VALUES (?, ?, ?, ?, ?)`
+
+// insertAlone is insertBatch for what tells nothing of keys.
+const insertAlone = `INSERT INTO audit_batch (first_ms, last_ms, count, events) VALUES (?, ?, ?, ?)`
 
 // insertEvent keeps one event in the transaction of its change.
 func insertEvent(ctx context.Context, tx *sql.Tx, e *audit.Event) error {
@@ -332,7 +317,7 @@ func insertEvent(ctx context.Context, tx *sql.Tx, e *audit.Event) error {
 		return err
 	}
 	at := millis(e.Time)
-	if _, err := tx.ExecContext(ctx, insertBatch, at, at, 1, append(line, '\n')); err != nil {
+	if _, err := tx.ExecContext(ctx, insertAlone, at, at, 1, append(line, '\n')); err != nil {
 		return fmt.Errorf("keeping an event: %w", err)
 	}
 	return nil

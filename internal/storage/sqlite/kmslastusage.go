@@ -2,8 +2,7 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
-	"fmt"
+	"encoding/json"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
@@ -34,23 +33,16 @@ func (u *usages) add(e *audit.Event) {
 	}
 }
 
-// upsertUsage keeps a key's last use unless a later one is known already or the key is gone.
-const upsertUsage = `INSERT INTO kms_last_usage (account, region, key_id, operation, used_ms, event_id, request_id)
-	SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE EXISTS (SELECT 1 FROM kms_key WHERE account = ?1 AND region = ?2 AND id = ?3)
-	ON CONFLICT (account, region, key_id) DO UPDATE SET
-		operation = excluded.operation, used_ms = excluded.used_ms, event_id = excluded.event_id, request_id = excluded.request_id
-	WHERE excluded.used_ms >= used_ms`
-
-// write keeps all of them with a statement that was prepared from upsertUsage.
-func (u usages) write(ctx context.Context, upsert *sql.Stmt) error {
+// json is what audit_write takes: an array for each key.
+func (u usages) json() (string, error) {
+	all := make([][7]any, 0, len(u))
 	for key, last := range u {
-		_, err := upsert.ExecContext(ctx, key.Scope.Account, key.Scope.Region, key.KeyID,
-			string(last.Operation), millis(last.Time), last.EventID, last.RequestID)
-		if err != nil {
-			return fmt.Errorf("keeping the last use of a key: %w", err)
-		}
+		all = append(all, [7]any{
+			key.Scope.Account, key.Scope.Region, key.KeyID, last.Operation, millis(last.Time), last.EventID, last.RequestID,
+		})
 	}
-	return nil
+	text, err := json.Marshal(all)
+	return string(text), err
 }
 
 // LastUse implements kms.Store. Events whose calls were answered early, with Options.RelaxedAudit, are written first.
