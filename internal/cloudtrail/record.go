@@ -186,6 +186,12 @@ type facts struct {
 	resources                                              []resource
 }
 
+// likewise reports whether two records are found by the same, but for their ids.
+func (f *facts) likewise(g *facts) bool {
+	return f.eventName == g.eventName && f.eventSource == g.eventSource && f.userName == g.userName &&
+		f.accessKeyID == g.accessKeyID && f.readOnly == g.readOnly && slices.Equal(f.resources, g.resources)
+}
+
 func factsOf(r *record) facts {
 	return facts{
 		eventID: r.EventID, eventName: r.EventName, eventSource: r.EventSource,

@@ -40,6 +40,7 @@ type builder struct {
 	segment Segment
 	text    []byte
 	terms   map[int64]bool
+	last    facts // of the latest record
 }
 
 func (b *builder) add(r *rendered) {
@@ -56,7 +57,12 @@ func (b *builder) add(r *rendered) {
 	b.text = append(append(append(b.text, ' '), r.json...), '\n')
 }
 
+// addTerms spares itself the work where the record before had the same: calls come in rows.
 func (b *builder) addTerms(f *facts) {
+	if len(b.terms) > 0 && f.likewise(&b.last) {
+		return
+	}
+	b.last = *f
 	b.terms[attribute{}.term(b.segment.Scope)] = true
 	for _, a := range attributesOf(f) {
 		b.terms[a.termKey().term(b.segment.Scope)] = true
@@ -92,6 +98,10 @@ func (b *builder) sortedTerms() []int64 {
 func pack(lines [][]byte) ([]*Segment, error) {
 	builders := map[arn.Scope]*builder{}
 	var order []arn.Scope
+	left := 0
+	for _, line := range lines {
+		left += len(line)
+	}
 	for _, line := range lines {
 		r, err := render(line)
 		if err != nil {
@@ -99,11 +109,13 @@ func pack(lines [][]byte) ([]*Segment, error) {
 		}
 		b := builders[r.scope]
 		if b == nil {
-			b = &builder{segment: Segment{Scope: r.scope}, terms: map[int64]bool{}}
+			// Rendered, an event is about half as long again, and as a rule most are of one scope.
+			b = &builder{segment: Segment{Scope: r.scope}, terms: map[int64]bool{}, text: make([]byte, 0, left*3/2)}
 			builders[r.scope] = b
 			order = append(order, r.scope)
 		}
 		b.add(&r)
+		left -= len(line)
 	}
 	segments := make([]*Segment, 0, len(order))
 	for _, scope := range order {
