@@ -54,7 +54,8 @@ func invert(scalar *secp256k1.ModNScalar) (*secp256k1.ModNScalar, error) {
 	return inverse.Mul(factor), nil
 }
 
-// signBlinded is ECDSA's signing (FIPS 186-5, section 6.4.1) of a digest of 32 bytes, with s in the lower half of the order.
+// signBlinded is ECDSA's signing (FIPS 186-5, section 6.4.1) of a digest of 32 bytes. The encoding of its result puts s into
+// the lower half of the order.
 func signBlinded(private *secp256k1.ModNScalar, digest []byte) (*ecdsa.Signature, error) {
 	for {
 		nonce, err := randomScalar()
@@ -86,9 +87,6 @@ func signWith(nonce, private *secp256k1.ModNScalar, digest []byte) (*ecdsa.Signa
 	s := new(secp256k1.ModNScalar).Mul2(private, &r).Add(&e).Mul(inverse)
 	if r.IsZero() || s.IsZero() {
 		return nil, nil
-	}
-	if s.IsOverHalfOrder() {
-		s.Negate()
 	}
 	return ecdsa.NewSignature(&r, s), nil
 }

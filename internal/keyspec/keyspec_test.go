@@ -39,7 +39,7 @@ func TestEverySpec(t *testing.T) {
 	message := []byte("attack at dawn")
 	for _, s := range keyspec.All() {
 		t.Run(string(s.Name), func(t *testing.T) {
-			k := made(t, s)
+			k := keyOf(t, s.Name)
 			public, err := k.PublicKey()
 			if err != nil || (public != nil) != s.Asymmetric() {
 				t.Errorf("public key of %d bytes, %v", len(public), err)
@@ -223,8 +223,7 @@ func TestOpenSSLReadsOurKeys(t *testing.T) {
 		types.KeySpecRsa2048, types.KeySpecEccNistP256, types.KeySpecEccNistP384, types.KeySpecEccNistP521,
 		types.KeySpecEccSecgP256k1, types.KeySpecEccNistEdwards25519,
 	} {
-		s, _ := keyspec.Of(name)
-		k := made(t, s)
+		k := keyOf(t, name)
 		material, err := k.Material()
 		if err != nil {
 			t.Fatal(err)

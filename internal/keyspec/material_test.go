@@ -57,6 +57,11 @@ func materialOf(t testing.TB, name types.KeySpec) []byte {
 func TestMaterialFitsOneSpec(t *testing.T) {
 	for _, of := range keyspec.All() {
 		material := materialOf(t, of.Name)
+		if again, err := of.Parse(material); err != nil {
+			t.Fatal(err)
+		} else if canonical, err := again.Material(); err != nil || !bytes.Equal(canonical.Expose(), material) {
+			t.Errorf("%s: material does not come back in its canonical form: %v", of.Name, err)
+		}
 		for _, s := range keyspec.All() {
 			_, err := s.Parse(material)
 			fits := s == of || !s.Asymmetric() && len(materialOf(t, s.Name)) == len(material)
@@ -183,6 +188,11 @@ func TestScalarAndPointBelongTogether(t *testing.T) {
 	point, _ := private.PublicKey.Bytes()
 	compressed := append([]byte{2 + point[64]&1}, point[1:33]...)
 	inTheOther := append([]byte{3 - point[64]&1}, point[1:33]...)
+	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger, _ := other.PublicKey.Bytes()
 	order := elliptic.P256().Params().N.Bytes()
 	koblitzOrder := append(bytes.Repeat([]byte{0xff}, 15), 0xfe, 0xba, 0xae, 0xdc, 0xe6, 0xaf, 0x48, 0xa0, 0x3b, 0xbf, 0xd2, 0x5e, 0x8c, 0xd0, 0x36, 0x41, 0x41)
 	p256, secp256k1 := asn1.ObjectIdentifier{1, 2, 840, 10045, 3, 1, 7}, asn1.ObjectIdentifier{1, 3, 132, 0, 10}
@@ -195,7 +205,7 @@ func TestScalarAndPointBelongTogether(t *testing.T) {
 		"its point":               {types.KeySpecEccNistP256, ecMaterial(t, p256, scalar, point), true},
 		"its point, compressed":   {types.KeySpecEccNistP256, ecMaterial(t, p256, scalar, compressed), true},
 		"the negative point":      {types.KeySpecEccNistP256, ecMaterial(t, p256, scalar, inTheOther), false},
-		"another point":           {types.KeySpecEccNistP256, ecMaterial(t, p256, scalar, elliptic.Marshal(elliptic.P256(), elliptic.P256().Params().Gx, elliptic.P256().Params().Gy)), false}, //nolint:staticcheck // the base point in bytes
+		"another point":           {types.KeySpecEccNistP256, ecMaterial(t, p256, scalar, stranger), false},
 		"bytes after the key":     {types.KeySpecEccNistP256, ecMaterial(t, p256, scalar, point, 0), false},
 		"scalar 0":                {types.KeySpecEccNistP256, ecMaterial(t, p256, make([]byte, 32), nil), false},
 		"scalar n":                {types.KeySpecEccNistP256, ecMaterial(t, p256, order, nil), false},

@@ -32,12 +32,12 @@ import (
 // shares are how many of TestTenThousand's operations a spec does: fewer where they take milliseconds. The symmetric key's
 // work is package xaes's.
 var shares = map[types.KeySpec]int{
-	types.KeySpecHmac224: 700, types.KeySpecHmac256: 700, types.KeySpecHmac384: 700, types.KeySpecHmac512: 700,
-	types.KeySpecRsa2048: 700, types.KeySpecRsa3072: 300, types.KeySpecRsa4096: 150,
-	types.KeySpecEccNistP256: 300, types.KeySpecEccNistP384: 200, types.KeySpecEccNistP521: 150, types.KeySpecEccSecgP256k1: 300,
-	types.KeySpecEccNistEdwards25519: 1600,
-	types.KeySpecMlDsa44:             500, types.KeySpecMlDsa65: 300, types.KeySpecMlDsa87: 200,
-	types.KeySpecMlKem512: 800, types.KeySpecMlKem768: 900, types.KeySpecMlKem1024: 800,
+	types.KeySpecHmac224: 1000, types.KeySpecHmac256: 1000, types.KeySpecHmac384: 1000, types.KeySpecHmac512: 1000,
+	types.KeySpecRsa2048: 400, types.KeySpecRsa3072: 100, types.KeySpecRsa4096: 50,
+	types.KeySpecEccNistP256: 100, types.KeySpecEccNistP384: 60, types.KeySpecEccNistP521: 40, types.KeySpecEccSecgP256k1: 100,
+	types.KeySpecEccNistEdwards25519: 1650,
+	types.KeySpecMlDsa44:             400, types.KeySpecMlDsa65: 250, types.KeySpecMlDsa87: 150,
+	types.KeySpecMlKem512: 900, types.KeySpecMlKem768: 900, types.KeySpecMlKem1024: 900,
 }
 
 // trial is one operation on random input: done here and judged by other code, or done by other code and judged here. It

@@ -128,6 +128,54 @@ func TestUseHintAtItsEdges(t *testing.T) {
 	}
 }
 
+// What random signatures do not have: rows without hints, hints twice in a row, counts that go back.
+func TestHintsAreChecked(t *testing.T) {
+	p := &sets[0] // four rows, 80 hints
+	for name, c := range map[string]struct {
+		positions, ends []byte
+		good            bool
+	}{
+		"none":                     {nil, []byte{0, 0, 0, 0}, true},
+		"two in a row":             {[]byte{3, 9}, []byte{0, 2, 2, 2}, true},
+		"one place in two rows":    {[]byte{3, 3}, []byte{1, 2, 2, 2}, true},
+		"one place twice in a row": {[]byte{3, 3}, []byte{0, 2, 2, 2}, false},
+		"out of order":             {[]byte{9, 3}, []byte{0, 2, 2, 2}, false},
+		"a count that goes back":   {[]byte{3, 9}, []byte{0, 2, 1, 2}, false},
+		"a last count too small":   {[]byte{3, 9}, []byte{0, 2, 2, 1}, false},
+		"a count too large":        {[]byte{3, 9}, []byte{0, 2, 2, 81}, false},
+		"a place behind the last":  {[]byte{3, 9, 200}, []byte{0, 2, 2, 2}, false},
+	} {
+		packed := make([]byte, p.omega+p.k)
+		copy(packed, c.positions)
+		copy(packed[p.omega:], c.ends)
+		if _, ok := p.hints(packed); ok != c.good {
+			t.Errorf("%s: %t", name, ok)
+		}
+	}
+}
+
+// A response is short up to γ1-β, on either side of 0.
+func TestResponsesAreShort(t *testing.T) {
+	for i := range sets {
+		p := &sets[i]
+		bound := int(p.gamma1 - p.beta)
+		for z, want := range map[int]bool{0: true, bound - 1: true, 1 - bound: true, bound: false, -bound: false, int(p.gamma1): false} {
+			var packed []byte
+			for range p.l {
+				var row poly
+				for j := range row {
+					row[j] = p.gamma1
+				}
+				row[n-1] = uint32(int(p.gamma1) - z)
+				packed = pack(packed, &row, p.zBits())
+			}
+			if _, short := p.response(packed); short != want {
+				t.Errorf("%d with γ1 %d and β %d: %t", z, p.gamma1, p.beta, short)
+			}
+		}
+	}
+}
+
 func FuzzVerify(f *testing.F) {
 	private, err := mldsa.NewPrivateKey(mldsa.MLDSA44(), make([]byte, mldsa.PrivateKeySize))
 	if err != nil {
