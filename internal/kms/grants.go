@@ -66,6 +66,9 @@ func askedGrant(in *kms.CreateGrantInput) (*Grant, error) {
 	if in.GranteeServicePrincipal != nil || in.RetiringServicePrincipal != nil {
 		return nil, unsupported("Grants to AWS services are not supported.")
 	}
+	if in.GranteePrincipal == nil {
+		return nil, missing("granteePrincipal")
+	}
 	if c := in.Constraints; c != nil {
 		if c.SourceArn != nil { // to pass it over would widen the grant
 			return nil, unsupported("The grant constraint SourceArn is not supported.")
@@ -123,7 +126,7 @@ func (s *Service) insertGrant(tx Tx, g *Grant, fresh string) (string, error) {
 		return "", err
 	}
 	if n >= s.limits.GrantsPerKey {
-		return "", limitExceeded("The key %s has reached its limit of %d grants.", g.Scope.Key(g.KeyID), s.limits.GrantsPerKey)
+		return "", overQuota("Grants per key", s.limits.GrantsPerKey, n)
 	}
 	made := *g
 	made.ID = fresh
@@ -197,6 +200,12 @@ func (s *Service) listRetirableGrants(
 	size, err := pageSize(in.Limit, 50, 100)
 	if err != nil {
 		return nil, err
+	}
+	if in.RetiringServicePrincipal != nil {
+		return nil, unsupported("Grants to AWS services are not supported.")
+	}
+	if in.RetiringPrincipal == nil {
+		return nil, missing("retiringPrincipal")
 	}
 	if err := s.mayListRetirable(ctx, call, *in.RetiringPrincipal); err != nil {
 		return nil, err

@@ -166,6 +166,11 @@ func TestGrantsThatCannotBe(t *testing.T) {
 		}, "UnsupportedOperationException", "The grant constraint SourceArn is not supported."},
 		"to a group": {func(in *awskms.CreateGrantInput) { in.GranteePrincipal = aws.String(shape + "group/g") },
 			"InvalidArnException", "ARN does not refer to a valid principal: " + shape + "group/g"},
+		"to nobody": {func(in *awskms.CreateGrantInput) { in.GranteePrincipal = nil }, "ValidationException",
+			"1 validation error detected: Value null at 'granteePrincipal' failed to satisfy constraint: Member must not be null"},
+		"to a service principal": {func(in *awskms.CreateGrantInput) {
+			in.GranteePrincipal, in.GranteeServicePrincipal = nil, aws.String("s3.amazonaws.com")
+		}, "UnsupportedOperationException", "Grants to AWS services are not supported."},
 		"to a service": {func(in *awskms.CreateGrantInput) { in.GranteePrincipal = aws.String("s3.amazonaws.com") },
 			"InvalidArnException", "ARN does not refer to a valid principal: s3.amazonaws.com"},
 		"to all users": {func(in *awskms.CreateGrantInput) { in.GranteePrincipal = aws.String(shape + "user/*") },
@@ -190,7 +195,7 @@ func TestGrantsThatCannotBe(t *testing.T) {
 	w.must("CreateGrant", &awskms.CreateGrantInput{KeyId: k.KeyId, GranteePrincipal: &alice.ARN, Operations: []types.GrantOperation{"Encrypt"},
 		Constraints: &types.GrantConstraints{EncryptionContextEquals: pairs(8, 47), EncryptionContextSubset: pairs(1, 383)}})
 	w.refused("CreateGrant", &awskms.CreateGrantInput{KeyId: k.KeyId, GranteePrincipal: &alice.ARN, Operations: []types.GrantOperation{"Encrypt"}},
-		"LimitExceededException", "The key "+*k.Arn+" has reached its limit of 1 grants.")
+		"LimitExceededException", "Grants per key quota for this account in this region is 1, current usage is 1.")
 }
 
 func TestListGrantsPages(t *testing.T) {

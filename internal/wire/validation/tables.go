@@ -192,6 +192,7 @@ var services = map[string]table{
 			"RegionType":                            {min: 1, max: 32, pattern: "^([a-z]+-){2,3}\\d+$", enum: []string(nil)},
 			"RotationPeriodInDaysType":              {min: 90, max: 2560, pattern: "", enum: []string(nil)},
 			"RotationType":                          {min: 0, max: 0, pattern: "", enum: []string{"AUTOMATIC", "ON_DEMAND"}},
+			"ServicePrincipalType":                  {min: 1, max: 128, pattern: "^([A-Za-z0-9\\-]+)\\.([A-Za-z0-9\\-]+)(\\.[A-Za-z0-9\\-]+)+$", enum: []string(nil)},
 			"SigningAlgorithmSpec":                  {min: 0, max: 0, pattern: "", enum: []string{"RSASSA_PSS_SHA_256", "RSASSA_PSS_SHA_384", "RSASSA_PSS_SHA_512", "RSASSA_PKCS1_V1_5_SHA_256", "RSASSA_PKCS1_V1_5_SHA_384", "RSASSA_PKCS1_V1_5_SHA_512", "ECDSA_SHA_256", "ECDSA_SHA_384", "ECDSA_SHA_512", "SM2DSA", "ML_DSA_SHAKE_256", "ED25519_SHA_512", "ED25519_PH_SHA_512"}},
 			"TagKeyType":                            {min: 1, max: 128, pattern: "", enum: []string(nil)},
 			"TagValueType":                          {min: 0, max: 256, pattern: "", enum: []string(nil)},
@@ -232,12 +233,15 @@ var services = map[string]table{
 			},
 			"CreateGrant": {
 				{path: "KeyId", shape: "KeyIdType", required: true, hidden: false},
-				{path: "GranteePrincipal", shape: "PrincipalIdType", required: true, hidden: false},
+				{path: "GranteePrincipal", shape: "PrincipalIdType", required: false, hidden: false},
+				{path: "GranteeServicePrincipal", shape: "ServicePrincipalType", required: false, hidden: false},
 				{path: "RetiringPrincipal", shape: "PrincipalIdType", required: false, hidden: false},
+				{path: "RetiringServicePrincipal", shape: "ServicePrincipalType", required: false, hidden: false},
 				{path: "Operations", shape: "GrantOperationList", required: true, hidden: false},
 				{path: "Operations.N.member", shape: "GrantOperation", required: false, hidden: false},
 				{path: "Constraints.EncryptionContextSubset", shape: "EncryptionContextType", required: false, hidden: false},
 				{path: "Constraints.EncryptionContextEquals", shape: "EncryptionContextType", required: false, hidden: false},
+				{path: "Constraints.SourceArn", shape: "SourceArnType", required: false, hidden: false},
 				{path: "GrantTokens", shape: "GrantTokenList", required: false, hidden: false},
 				{path: "GrantTokens.N.member", shape: "GrantTokenType", required: false, hidden: true},
 				{path: "Name", shape: "GrantNameType", required: false, hidden: false},
@@ -420,6 +424,7 @@ var services = map[string]table{
 				{path: "KeyId", shape: "KeyIdType", required: true, hidden: false},
 				{path: "GrantId", shape: "GrantIdType", required: false, hidden: false},
 				{path: "GranteePrincipal", shape: "PrincipalIdType", required: false, hidden: false},
+				{path: "GranteeServicePrincipal", shape: "ServicePrincipalType", required: false, hidden: false},
 			},
 			"ListKeyPolicies": {
 				{path: "KeyId", shape: "KeyIdType", required: true, hidden: false},
@@ -444,7 +449,8 @@ var services = map[string]table{
 			"ListRetirableGrants": {
 				{path: "Limit", shape: "LimitType", required: false, hidden: false},
 				{path: "Marker", shape: "MarkerType", required: false, hidden: false},
-				{path: "RetiringPrincipal", shape: "PrincipalIdType", required: true, hidden: false},
+				{path: "RetiringPrincipal", shape: "PrincipalIdType", required: false, hidden: false},
+				{path: "RetiringServicePrincipal", shape: "ServicePrincipalType", required: false, hidden: false},
 			},
 			"PutKeyPolicy": {
 				{path: "KeyId", shape: "KeyIdType", required: true, hidden: false},
@@ -563,6 +569,7 @@ var services = map[string]table{
 				{path: "EncapsulationAlgorithm", shape: "EncapsulationAlgorithmSpec", required: true, hidden: false},
 				{path: "DryRun", shape: "NullableBooleanType", required: false, hidden: false},
 				{path: "GrantTokens", shape: "GrantTokenList", required: false, hidden: false},
+				{path: "GrantTokens.N.member", shape: "GrantTokenType", required: false, hidden: true},
 			},
 			"Decapsulate": {
 				{path: "KeyId", shape: "KeyIdType", required: true, hidden: false},
@@ -570,6 +577,7 @@ var services = map[string]table{
 				{path: "SharedSecretCiphertextBlob", shape: "CiphertextType", required: true, hidden: true},
 				{path: "DryRun", shape: "NullableBooleanType", required: false, hidden: false},
 				{path: "GrantTokens", shape: "GrantTokenList", required: false, hidden: false},
+				{path: "GrantTokens.N.member", shape: "GrantTokenType", required: false, hidden: true},
 			},
 		},
 	},
