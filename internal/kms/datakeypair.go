@@ -55,6 +55,9 @@ type dataKeyPair struct {
 func (s *Service) dataKeyPair(
 	ctx context.Context, call *operation.Call, operation string, in *kms.GenerateDataKeyPairWithoutPlaintextInput,
 ) (p dataKeyPair, err error) {
+	if err := s.requests.admitPair(call, in.KeyPairSpec); err != nil {
+		return p, err
+	}
 	if in.KeyPairSpec == types.DataKeyPairSpecSm2 {
 		return p, elsewhere("KeyPairSpec", string(in.KeyPairSpec))
 	}

@@ -34,6 +34,48 @@ func (w *world) lastUsage(keyID *string) *awskms.GetKeyLastUsageOutput {
 	return do[awskms.GetKeyLastUsageOutput](w, "GetKeyLastUsage", &awskms.GetKeyLastUsageInput{KeyId: keyID})
 }
 
+// TestEveryCryptographicOperationIsAUse has keys of every family used in every way.
+func TestEveryCryptographicOperationIsAUse(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	seen := map[types.KeyLastUsageTrackingOperation]bool{}
+	use := func(keyID *string, name string, in any) {
+		before := w.lastUsage(keyID).KeyLastUsage.Operation
+		w.advance(time.Minute)
+		w.record(name, in)
+		got := w.lastUsage(keyID).KeyLastUsage
+		seen[got.Operation] = true
+		if name == "GetPublicKey" {
+			name = string(before)
+		} else if !aws.ToTime(got.Timestamp).Equal(w.clock()) {
+			t.Errorf("%s is not noted", name)
+		}
+		if string(got.Operation) != name {
+			t.Errorf("after %s: %s", name, got.Operation)
+		}
+	}
+	families := map[types.KeySpec]bool{"RSA_2048": true, "ECC_NIST_P256": true, "HMAC_256": true, "ML_DSA_44": true, "ML_KEM_512": true}
+	for _, k := range kinds {
+		if families[k.spec] {
+			m := w.createKind(k)
+			for name, in := range w.inputs(k, m) {
+				use(m.KeyId, name, in)
+			}
+		}
+	}
+	id := w.createKey().KeyId
+	blob := w.encrypt(*id, "x", nil)
+	use(id, "GenerateDataKeyPair", &awskms.GenerateDataKeyPairInput{KeyId: id, KeyPairSpec: "ECC_NIST_P256"})
+	use(id, "GenerateDataKeyPairWithoutPlaintext", &awskms.GenerateDataKeyPairWithoutPlaintextInput{KeyId: id, KeyPairSpec: "ECC_NIST_P256"})
+	use(id, "GenerateDataKey", &awskms.GenerateDataKeyInput{KeyId: id, KeySpec: "AES_256"})
+	use(id, "GenerateDataKeyWithoutPlaintext", &awskms.GenerateDataKeyWithoutPlaintextInput{KeyId: id, KeySpec: "AES_256"})
+	use(id, "ReEncrypt", &awskms.ReEncryptInput{CiphertextBlob: blob, DestinationKeyId: id})
+	for _, operation := range types.KeyLastUsageTrackingOperation("").Values() {
+		if !seen[operation] {
+			t.Errorf("%s was not tried", operation)
+		}
+	}
+}
+
 func TestGetKeyLastUsage(t *testing.T) {
 	w := newWorld(t, kms.Limits{})
 	k, other := w.createKey(), w.createKey()

@@ -152,6 +152,14 @@ func (q *RequestQuotas) admitUse(call *operation.Call, op string, spec types.Key
 	return q.count(call, cryptographicQuota(spec))
 }
 
+// admitPair counts a request for a data key pair.
+func (q *RequestQuotas) admitPair(call *operation.Call, spec types.DataKeyPairSpec) error {
+	if q == nil {
+		return nil
+	}
+	return q.count(call, pairQuota(spec))
+}
+
 // admitIn counts what a request does in another Region as n requests of an operation there.
 func (q *RequestQuotas) admitIn(call *operation.Call, region, op string, n int) error {
 	if q == nil {

@@ -93,6 +93,55 @@ func TestCryptographicOperationsShareAQuota(t *testing.T) {
 	w.admits(3, "Encrypt", &awskms.EncryptInput{KeyId: id, Plaintext: []byte("x")})
 }
 
+// TestEachKindOfKeyHasItsQuota uses keys of every kind with one request a second for each quota: the second request is
+// throttled, and no request is by those with other kinds of keys.
+func TestEachKindOfKeyHasItsQuota(t *testing.T) {
+	families := map[string]string{
+		"SYMMETRIC_DEFAULT": "symmetric", "HMAC_256": "symmetric", "RSA_2048": "RSA", "ECC_NIST_P256": "ECC and SM2",
+		"ML_DSA_44": "ML-DSA", "ML_KEM_512": "ML-KEM",
+	}
+	rates := map[string]float64{}
+	for _, family := range families {
+		rates["Cryptographic operations ("+family+")"] = 1
+	}
+	w := bounded(t, false, rates)
+	for _, k := range kinds {
+		family := families[string(k.spec)]
+		if family == "" {
+			continue
+		}
+		m := w.createKind(k)
+		w.advance(2 * time.Second)
+		inputs := w.inputs(k, m) // which takes one request to make the input of the inverse operation
+		for name, in := range inputs {
+			if name == "GetPublicKey" {
+				continue
+			}
+			w.advance(2 * time.Second)
+			w.admits(1, name, in)
+		}
+	}
+	w.advance(2 * time.Second)
+	w.admits(1, "Encrypt", &awskms.EncryptInput{KeyId: w.createKey().KeyId, Plaintext: []byte("x")})
+	ecc := w.createKind(kind{"ECC_NIST_P256", "SIGN_VERIFY", "ECDSA_SHA_256"})
+	w.admits(1, "Sign", &awskms.SignInput{KeyId: ecc.KeyId, Message: []byte("x"), SigningAlgorithm: "ECDSA_SHA_256"})
+}
+
+func TestDataKeyPairsAreCountedBySpec(t *testing.T) {
+	w := bounded(t, false, map[string]float64{"GenerateDataKeyPair (ECC_NIST_P256)": 2, "Cryptographic operations (symmetric)": 1})
+	id := w.createKey().KeyId
+	with := &awskms.GenerateDataKeyPairInput{KeyId: id, KeyPairSpec: "ECC_NIST_P256"}
+	if err := w.send(w.call("GenerateDataKeyPair"), "GenerateDataKeyPair", with); err != nil {
+		t.Fatal(err)
+	}
+	w.admits(1, "GenerateDataKeyPairWithoutPlaintext", &awskms.GenerateDataKeyPairWithoutPlaintextInput{KeyId: id, KeyPairSpec: "ECC_NIST_P256"})
+	if err := w.send(w.call("GenerateDataKeyPair"), "GenerateDataKeyPair",
+		&awskms.GenerateDataKeyPairInput{KeyId: id, KeyPairSpec: "ECC_NIST_P384"}); err != nil {
+		t.Errorf("a pair of another spec: %v", err)
+	}
+	w.admits(1, "Encrypt", &awskms.EncryptInput{KeyId: id, Plaintext: []byte("x")}) // pairs do not count there
+}
+
 // TestReplicasCountAsKeysOfTheirRegion: of 5 new keys a second, each replica takes two.
 func TestReplicasCountAsKeysOfTheirRegion(t *testing.T) {
 	w := bounded(t, true, nil)
