@@ -46,9 +46,15 @@ func remembering(i *keywardtest.Installation, a *answers) *kms.Client {
 }
 
 // lookUp pages through all events of the installation but those of lookups themselves.
-func lookUp(t *testing.T, i *keywardtest.Installation, in cloudtrail.LookupEventsInput) (all []trailtypes.Event) {
+func lookUp(t *testing.T, i *keywardtest.Installation, in cloudtrail.LookupEventsInput) []trailtypes.Event {
+	t.Helper()
+	return lookUpIn(t, i, i.Config().Region, in)
+}
+
+func lookUpIn(t *testing.T, i *keywardtest.Installation, region string, in cloudtrail.LookupEventsInput) (all []trailtypes.Event) {
 	t.Helper()
 	config := i.Config()
+	config.Region = region
 	config.Retryer = func() aws.Retryer { // lookups are throttled
 		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = 50, time.Second })
 	}

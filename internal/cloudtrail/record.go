@@ -140,7 +140,9 @@ func (s *stored) record() record {
 		EventCategory:       "Management", TLSDetails: s.TLSDetails,
 	}
 	if s.UserIdentity.Type == audit.ServiceCaller {
-		r.EventType = "AwsServiceEvent"
+		if s.RequestID == "" { // SynchronizeMultiRegionKey has one, and counts as a call
+			r.EventType = "AwsServiceEvent"
+		}
 		r.UserIdentity = userIdentity{AccountID: s.UserIdentity.AccountID, InvokedBy: "AWS Internal"}
 	}
 	if s.ErrorCode != "" {
