@@ -245,38 +245,46 @@ func TestRunDeletesWhenWoken(t *testing.T) {
 	w := newWorld(t, kms.Limits{})
 	k := w.createKey()
 	w.must("ScheduleKeyDeletion", &awskms.ScheduleKeyDeletionInput{KeyId: k.KeyId})
-	ctx, cancel := context.WithCancel(t.Context())
-	gone := make(chan struct{})
-	deletions := &watchedStore{Store: w.store, deleted: gone}
-	w.store = deletions
+	w.running("DeleteKey", func() {
+		w.advance(31 * 24 * time.Hour)
+		w.service.Wake()
+	})
+}
+
+// running has a new service do by itself, while act is under way or after it, what the event of this name tells of.
+func (w *world) running(event string, act func()) {
+	w.Helper()
+	happened := make(chan struct{})
+	w.store = &watchedStore{Store: w.store, event: event, happened: happened}
 	w.restart(kms.Limits{})
+	ctx, cancel := context.WithCancel(w.Context())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		w.service.Run(ctx)
 	}()
-	w.advance(31 * 24 * time.Hour)
-	w.service.Wake()
+	act()
 	select {
-	case <-gone:
+	case <-happened:
 	case <-time.After(10 * time.Second):
-		t.Error("nothing was deleted")
+		w.Errorf("there was no %s", event)
 	}
 	cancel()
 	<-ended
 }
 
-// watchedStore tells of the first deletion of a key that was committed.
+// watchedStore tells of the first change with an event of this name that was committed.
 type watchedStore struct {
 	kms.Store
-	once    sync.Once
-	deleted chan struct{}
+	event    string
+	once     sync.Once
+	happened chan struct{}
 }
 
 func (s *watchedStore) Change(ctx context.Context, event *audit.Event, fn func(kms.Tx) error) error {
 	err := s.Store.Change(ctx, event, fn)
-	if err == nil && event != nil && event.Name == "DeleteKey" {
-		s.once.Do(func() { close(s.deleted) })
+	if err == nil && event != nil && event.Name == s.event {
+		s.once.Do(func() { close(s.happened) })
 	}
 	return err
 }

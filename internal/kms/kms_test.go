@@ -60,7 +60,9 @@ type world struct {
 	scope   arn.Scope // of calls
 	// requests are the request quotas of the next restart.
 	requests *kms.RequestQuotas
-	imports  map[string]*awskms.GetParametersForImportOutput
+	// settle is the settle time of the next restart.
+	settle  time.Duration
+	imports map[string]*awskms.GetParametersForImportOutput
 
 	mu  sync.Mutex
 	now time.Time
@@ -100,7 +102,7 @@ func (w *world) with(t testing.TB) *world {
 func (w *world) restart(limits kms.Limits) {
 	w.service = kms.New(kms.Config{
 		Store: w.store, Root: w.root, Default: kms.NewDefaultStore(w.root), Stores: w.stores, Now: w.clock,
-		Log: slog.New(slog.DiscardHandler), Limits: limits, Requests: w.requests,
+		Log: slog.New(slog.DiscardHandler), Limits: limits, Requests: w.requests, Settle: w.settle,
 	})
 	w.rows = map[string]operation.Row{}
 	for _, row := range w.service.API().Rows {

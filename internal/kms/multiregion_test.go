@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awskms "github.com/aws/aws-sdk-go-v2/service/kms"
@@ -249,4 +250,52 @@ func TestReplicasCountAgainstTheirRegionsLimit(t *testing.T) {
 	if got := family(w.describe(id)); got != "PRIMARY of us-east-1" {
 		t.Error(got)
 	}
+}
+
+// TestSettleTime: transient states last as long as they were told to, across a restart too.
+func TestSettleTime(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	w.settle = time.Hour
+	w.restart(kms.Limits{})
+	id := *w.createPrimary().KeyId
+	w.must("ReplicateKey", &awskms.ReplicateKeyInput{KeyId: &id, ReplicaRegion: aws.String("eu-west-1")})
+	reads := func(want types.KeyState) {
+		t.Helper()
+		w.catchUp()
+		w.in("eu-west-1", func() {
+			if got := w.describe(id).KeyState; got != want {
+				t.Errorf("%s, want %s", got, want)
+			}
+		})
+	}
+	w.advance(time.Hour - time.Millisecond)
+	w.restart(kms.Limits{})
+	reads("Creating")
+	w.advance(time.Millisecond)
+	reads("Enabled")
+	w.must("UpdatePrimaryRegion", &awskms.UpdatePrimaryRegionInput{KeyId: &id, PrimaryRegion: aws.String("eu-west-1")})
+	reads("Updating")
+	w.advance(30 * time.Minute)
+	w.in("eu-west-1", func() { // back at once: what it was before is not forgotten
+		w.must("UpdatePrimaryRegion", &awskms.UpdatePrimaryRegionInput{KeyId: &id, PrimaryRegion: aws.String("us-east-1")})
+	})
+	w.advance(30 * time.Minute)
+	reads("Updating")
+	w.advance(30 * time.Minute)
+	reads("Enabled")
+}
+
+// TestRelatedKeysOfOtherSpecs: what one signs another verifies.
+func TestRelatedKeysOfOtherSpecs(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	k := do[awskms.CreateKeyOutput](w, "CreateKey", &awskms.CreateKeyInput{
+		MultiRegion: aws.Bool(true), KeySpec: types.KeySpecEccNistP256, KeyUsage: types.KeyUsageTypeSignVerify,
+	}).KeyMetadata
+	w.replicate(*k.KeyId, "eu-west-1")
+	out := do[awskms.SignOutput](w, "Sign", &awskms.SignInput{KeyId: k.KeyId, Message: []byte("x"), SigningAlgorithm: "ECDSA_SHA_256"})
+	w.in("eu-west-1", func() {
+		w.must("Verify", &awskms.VerifyInput{KeyId: k.KeyId, Message: []byte("x"), Signature: out.Signature, SigningAlgorithm: "ECDSA_SHA_256"})
+	})
+	w.refused("EnableKeyRotation", &awskms.EnableKeyRotationInput{KeyId: k.KeyId}, "UnsupportedOperationException",
+		*k.Arn+" key spec is ECC_NIST_P256 which is not valid for this operation.")
 }

@@ -2,6 +2,8 @@ package kms_test
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +12,7 @@ import (
 	awskms "github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
+	"keyward/internal/audit"
 	"keyward/internal/kms"
 )
 
@@ -148,6 +151,56 @@ func TestRotationOnDemand(t *testing.T) {
 			t.Errorf("%+v", e)
 		}
 	}
+}
+
+// TestRunRotatesAtOnce: nobody has to wait for a minute to pass.
+func TestRunRotatesAtOnce(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	k := w.createKey()
+	w.running("RotateKey", func() { w.must("RotateKeyOnDemand", &awskms.RotateKeyOnDemandInput{KeyId: k.KeyId}) })
+	if got := *w.describe(*k.KeyId).CurrentKeyMaterialId; got == *k.CurrentKeyMaterialId {
+		t.Error("the material is the same")
+	}
+}
+
+// TestOneKeyDoesNotKeepTheOthersWaiting: what cannot be done is told of, and the rest is done.
+func TestOneKeyDoesNotKeepTheOthersWaiting(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	stuck, fine := w.createKey(), w.createKey()
+	for _, k := range []*types.KeyMetadata{stuck, fine} {
+		w.must("EnableKeyRotation", &awskms.EnableKeyRotationInput{KeyId: k.KeyId, RotationPeriodInDays: aws.Int32(90)})
+		w.advance(time.Hour) // the first is the more overdue
+	}
+	w.store = &fullFor{Store: w.store, arn: *stuck.Arn}
+	w.restart(kms.Limits{})
+	w.advance(90 * day)
+	if err := w.service.CatchUp(t.Context()); !errors.Is(err, errDisk) {
+		t.Errorf("%v, want the failure", err)
+	}
+	if got := *w.describe(*fine.KeyId).CurrentKeyMaterialId; got == *fine.CurrentKeyMaterialId {
+		t.Error("the other key was not rotated")
+	}
+	if got := *w.describe(*stuck.KeyId).CurrentKeyMaterialId; got != *stuck.CurrentKeyMaterialId {
+		t.Error("the change that failed has happened")
+	}
+}
+
+// fullFor has no room for what is about one key.
+type fullFor struct {
+	kms.Store
+	arn string
+}
+
+func (s *fullFor) Change(ctx context.Context, event *audit.Event, fn func(kms.Tx) error) error {
+	return s.Store.Change(ctx, event, func(tx kms.Tx) error {
+		if err := fn(tx); err != nil {
+			return err
+		}
+		if event != nil && slices.Contains(event.Resources, audit.Resource{Type: "AWS::KMS::Key", ARN: s.arn}) {
+			return errDisk
+		}
+		return nil
+	})
 }
 
 func TestRotationRefusesOtherPeriods(t *testing.T) {
