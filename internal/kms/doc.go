@@ -1,4 +1,4 @@
-// Package kms holds the rules of the KMS API: keys and their states, aliases, tags, policies, symmetric cryptography.
+// Package kms holds the rules of the KMS API: keys and their states, aliases, tags, policies, cryptography.
 // It does not know who performs the cryptography of a key (Material) nor how records are kept (Store).
 //
 // Every operation is a row made in service.go; what each row permits in which key state comes from key-states.csv

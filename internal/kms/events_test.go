@@ -2,6 +2,7 @@ package kms_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"strings"
 	"testing"
@@ -85,7 +86,10 @@ func TestEvents(t *testing.T) {
 
 func TestNothingSecretIsLogged(t *testing.T) {
 	w := newWorld(t, kms.Limits{})
-	secret := map[string]bool{"Plaintext": true, "CiphertextBlob": true, "GrantTokens": true, "Recipient": true, "Tags": true}
+	secret := map[string]bool{
+		"Plaintext": true, "CiphertextBlob": true, "Message": true, "Signature": true, "Mac": true, "PublicKey": true,
+		"SharedSecretCiphertextBlob": true, "GrantTokens": true, "Recipient": true, "Tags": true,
+	}
 	for name, row := range w.rows {
 		for _, member := range row.Logged {
 			if secret[member] {
@@ -94,6 +98,9 @@ func TestNothingSecretIsLogged(t *testing.T) {
 		}
 	}
 	k := w.createKey()
+	signing := w.createKind(kind{spec: "ECC_NIST_P256", usage: "SIGN_VERIFY"})
+	mac := w.createKind(kind{spec: "HMAC_256", usage: "GENERATE_VERIFY_MAC"})
+	kem := w.createKind(kind{spec: "ML_KEM_512", usage: "ENCAPSULATE_DECAPSULATE"})
 	const marker = "marker-plaintext-marker"
 	for _, op := range []struct {
 		name string
@@ -101,8 +108,13 @@ func TestNothingSecretIsLogged(t *testing.T) {
 	}{
 		{"Encrypt", &awskms.EncryptInput{KeyId: k.KeyId, Plaintext: []byte(marker)}},
 		{"Decrypt", &awskms.DecryptInput{CiphertextBlob: w.encrypt(*k.KeyId, marker, nil)}},
+		{"Sign", &awskms.SignInput{KeyId: signing.KeyId, Message: []byte(marker), SigningAlgorithm: "ECDSA_SHA_256"}},
+		{"Verify", &awskms.VerifyInput{KeyId: signing.KeyId, Message: []byte(marker), Signature: []byte(marker), SigningAlgorithm: "ECDSA_SHA_256"}},
+		{"GenerateMac", &awskms.GenerateMacInput{KeyId: mac.KeyId, Message: []byte(marker), MacAlgorithm: "HMAC_SHA_256"}},
+		{"VerifyMac", &awskms.VerifyMacInput{KeyId: mac.KeyId, Message: []byte(marker), Mac: []byte(marker), MacAlgorithm: "HMAC_SHA_256"}},
+		{"Decapsulate", &awskms.DecapsulateInput{KeyId: kem.KeyId, SharedSecretCiphertextBlob: []byte(marker), EncapsulationAlgorithm: "ML_KEM"}},
 	} {
-		if text := w.eventOf(op.name, op.in); strings.Contains(text, "marker") {
+		if text := w.eventOf(op.name, op.in); strings.Contains(text, "marker") || strings.Contains(text, base64.StdEncoding.EncodeToString([]byte(marker))) {
 			t.Errorf("%s: %s", op.name, text)
 		}
 	}

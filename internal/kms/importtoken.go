@@ -133,10 +133,10 @@ func (s *Service) getParametersForImport(
 
 // wrappingKey makes an RSA key, which takes up to seconds.
 func (s *Service) wrappingKey(ctx context.Context, spec types.WrappingKeySpec) (*rsa.PrivateKey, error) {
-	if err := s.making.take(ctx); err != nil {
+	if err := s.standard.making.take(ctx); err != nil {
 		return nil, err
 	}
-	defer s.making.give()
+	defer s.standard.making.give()
 	key, err := rsa.GenerateKey(rand.Reader, wrappingSizes[spec])
 	if err != nil {
 		return nil, fmt.Errorf("kms: making a wrapping key: %w", err)

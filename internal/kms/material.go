@@ -28,9 +28,10 @@ type RootKey interface {
 // openCiphers bounds the ciphers kept ready, about 1 KiB each.
 const openCiphers = 20_000
 
-// DefaultStore is the Material of keys outside custom key stores: XAES-256-GCM in this process, under material that is
-// kept wrapped by the root key. Plaintext material is wiped as soon as its AES key schedule is made; a schedule itself
-// cannot be wiped with Go's AES and is left to the garbage collector when its cache entry goes.
+// DefaultStore is the Material of keys outside custom key stores: cryptography in this process (XAES-256-GCM for symmetric
+// encryption keys, what package keyspec does for all others), with material that is kept wrapped by the root key.
+// Plaintext material is wiped as soon as what uses it is made of it. That itself, an AES key schedule or a private key,
+// cannot be wiped with Go's types and is left to the garbage collector when its cache entry goes.
 type DefaultStore struct {
 	root    RootKey
 	naming  secret.Bytes // names material without giving a way to test guesses of it

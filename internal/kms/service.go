@@ -67,7 +67,6 @@ type Service struct {
 	limits    Limits
 	settle    time.Duration
 	requests  *RequestQuotas
-	making    turns         // of import's wrapping keys
 	wake      chan struct{} // capacity 1: something may have become due
 	catching  sync.Mutex    // held by CatchUp
 }
@@ -89,7 +88,6 @@ func New(c Config) *Service {
 		limits:    c.Limits.withDefaults(),
 		settle:    c.Settle,
 		requests:  c.Requests,
-		making:    newTurns(0.5),
 		wake:      make(chan struct{}, 1),
 	}
 }

@@ -4,16 +4,10 @@ import (
 	"context"
 	"runtime"
 	"time"
-
-	"keyward/internal/fault"
 )
 
 // longestTurn bounds the wait for a turn. Who waits longer is one of more than the machine can serve.
 const longestTurn = 20 * time.Second
-
-// errThrottled is AWS's answer to more calls than it serves.
-var errThrottled = fault.New("ThrottlingException",
-	"You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.")
 
 // turns bounds how many computations that take milliseconds or more run at once, so that calls that take microseconds
 // find a processor soon, however many of the others there are.
@@ -24,7 +18,7 @@ func newTurns(share float64) turns {
 	return make(turns, max(1, int(share*float64(runtime.GOMAXPROCS(0)))))
 }
 
-// take waits for a turn, which give ends.
+// take waits for a turn, which give ends. It fails with ctx, or with ErrThrottled if the wait is too long.
 func (t turns) take(ctx context.Context) error {
 	select {
 	case t <- struct{}{}:
@@ -39,7 +33,7 @@ func (t turns) take(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-patience.C:
-		return errThrottled
+		return ErrThrottled
 	}
 }
 
