@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"time"
 	"unicode/utf8"
+
+	"keyward/internal/policy"
 )
 
 // AppendJSON appends the event in its stored form, one JSON object without line feeds. The event's time is RFC 3339 in
@@ -25,15 +27,7 @@ func (e *Event) AppendJSON(buf []byte) ([]byte, error) {
 	buf = appendNamed(buf, "eventName", e.Name)
 	buf = append(buf, `,"readOnly":`...)
 	buf = strconv.AppendBool(buf, e.ReadOnly)
-	buf = append(buf, `,"userIdentity":{"type":`...)
-	buf = appendString(buf, e.Caller.Type)
-	buf = appendNamed(buf, "principalId", e.Caller.PrincipalID)
-	buf = appendNamed(buf, "arn", e.Caller.ARN)
-	buf = appendNamed(buf, "accountId", e.Caller.Account)
-	buf = appendNamed(buf, "accessKeyId", e.Caller.AccessKeyID)
-	buf = appendNamed(buf, "userName", e.Caller.UserName)
-	buf = appendNamed(buf, "invokedBy", e.InvokedBy)
-	buf = append(buf, '}')
+	buf = appendCaller(append(buf, `,"userIdentity":`...), &e.Caller)
 	buf = appendNamed(buf, "sourceIPAddress", e.SourceIP)
 	buf = appendNamed(buf, "userAgent", e.UserAgent)
 	buf = appendNamed(buf, "errorCode", e.ErrorCode)
@@ -53,6 +47,48 @@ func (e *Event) AppendJSON(buf []byte) ([]byte, error) {
 		}
 	}
 	return append(appendTLS(appendResources(buf, e.Resources), e.TLS), '}'), nil
+}
+
+func appendCaller(buf []byte, c *policy.Caller) []byte {
+	buf = append(buf, `{"type":`...)
+	buf = appendString(buf, c.Type)
+	buf = appendNamed(buf, "principalId", c.PrincipalID)
+	buf = appendNamed(buf, "arn", c.ARN)
+	buf = appendNamed(buf, "accountId", c.Account)
+	buf = appendNamed(buf, "accessKeyId", c.AccessKeyID)
+	buf = appendNamed(buf, "userName", c.UserName)
+	if c.Temporary != nil {
+		buf = appendSession(buf, c)
+	}
+	return append(buf, '}')
+}
+
+// appendSession tells of temporary credentials, or of the provider that vouches for somebody who has none yet.
+func appendSession(buf []byte, c *policy.Caller) []byte {
+	t := c.Temporary
+	if c.Type == policy.TypeWebIdentity {
+		return appendNamed(buf, "identityProvider", t.Provider)
+	}
+	buf = append(buf, `,"sessionContext":{`...)
+	if i := t.Issuer; i != nil {
+		buf = append(buf, `"sessionIssuer":{"type":`...)
+		buf = appendString(buf, i.Type)
+		buf = appendNamed(buf, "principalId", i.PrincipalID)
+		buf = appendNamed(buf, "arn", i.ARN)
+		buf = appendNamed(buf, "accountId", i.Account)
+		buf = appendNamed(buf, "userName", i.UserName)
+		buf = append(buf, '}', ',')
+	}
+	if t.Provider != "" {
+		buf = append(buf, `"webIdFederationData":{"federatedProvider":`...)
+		buf = append(appendString(buf, t.Provider), `,"attributes":{}},`...)
+	}
+	buf = append(buf, `"attributes":{"creationDate":"`...)
+	buf = t.Created.UTC().AppendFormat(buf, time.RFC3339)
+	// No second factor is known here.
+	buf = append(buf, `","mfaAuthenticated":"false"}`...)
+	buf = appendNamed(buf, "sourceIdentity", t.SourceIdentity)
+	return append(buf, '}')
 }
 
 func appendTLS(buf []byte, t *TLS) []byte {

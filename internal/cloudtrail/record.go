@@ -11,6 +11,7 @@ import (
 
 	"keyward/internal/arn"
 	"keyward/internal/audit"
+	"keyward/internal/policy"
 )
 
 // Limits of a record's parts in bytes (CloudTrail User Guide, "CloudTrail record contents"). What is longer is left
@@ -53,10 +54,14 @@ type userIdentity struct {
 	Type        string `json:"type,omitzero"`
 	PrincipalID string `json:"principalId,omitzero"`
 	ARN         string `json:"arn,omitzero"`
-	AccountID   string `json:"accountId"`
+	AccountID   string `json:"accountId,omitzero"`
 	AccessKeyID string `json:"accessKeyId,omitzero"`
 	UserName    string `json:"userName,omitzero"`
-	InvokedBy   string `json:"invokedBy,omitzero"`
+	// IdentityProvider vouches for a WebIdentityUser, who is of no account.
+	IdentityProvider string `json:"identityProvider,omitzero"`
+	// SessionContext tells of temporary credentials, as package audit wrote it.
+	SessionContext jsontext.Value `json:"sessionContext,omitzero"`
+	InvokedBy      string         `json:"invokedBy,omitzero"`
 }
 
 type resource struct {
@@ -144,6 +149,9 @@ func (s *stored) record() record {
 			r.EventType = "AwsServiceEvent"
 		}
 		r.UserIdentity = userIdentity{AccountID: s.UserIdentity.AccountID, InvokedBy: "AWS Internal"}
+	}
+	if s.UserIdentity.Type == policy.TypeWebIdentity {
+		r.UserIdentity.AccountID = ""
 	}
 	if s.ErrorCode != "" {
 		r.ResponseElements = null

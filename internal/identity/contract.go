@@ -55,8 +55,10 @@ type Inline struct {
 // RoleFacts are what only roles have.
 type RoleFacts struct {
 	Description string `json:"description,omitempty"`
-	// Trust is the policy that says who may assume the role. Users and roles in it are kept by their ids.
+	// Trust is the policy that says who may assume the role.
 	Trust string `json:"trust,omitempty"`
+	// Bound are the ids of the users and roles that Trust names, by ARN: it means these, and not later ones of the name.
+	Bound map[string]string `json:"bound,omitempty"`
 	// MaxSession is the longest session, in seconds.
 	MaxSession int32 `json:"maxSession,omitempty"`
 }
@@ -93,8 +95,9 @@ type PolicyVersion struct {
 // Provider is an OpenID Connect provider whose tokens roles may trust.
 type Provider struct {
 	Account     string
-	URL         string // without "https://"
+	URL         string // without the scheme
 	Version     int64
+	Plain       bool     // the scheme is http: the issuer is on this machine
 	Clients     []string // the audiences that its tokens may be for
 	Thumbprints []string // kept for those who set them: its certificate is verified against the system's roots
 	Created     time.Time

@@ -50,11 +50,14 @@ type Service struct {
 	known   *cache
 	signing *sigv4.KeyCache
 	uses    uses
+	keys    *keyring // of identity providers
 }
 
 // New makes a Service.
 func New(c Config) *Service {
-	return &Service{config: c, known: newCache(maxCredentials), signing: sigv4.NewKeyCache(maxSigningKeys)}
+	return &Service{
+		config: c, known: newCache(maxCredentials), signing: sigv4.NewKeyCache(maxSigningKeys), keys: newKeyring(c.Client, c.Now),
+	}
 }
 
 // Authenticate verifies that r was signed for service with credentials that are good now, and says whose they are and

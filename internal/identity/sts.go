@@ -2,21 +2,40 @@ package identity
 
 import (
 	"context"
+	"net/http"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/aws-sdk-go-v2/service/sts/types"
+
+	"keyward/internal/arn"
+	"keyward/internal/audit"
+	"keyward/internal/fault"
 	"keyward/internal/operation"
+	"keyward/internal/policy"
+	"keyward/internal/secret"
 )
 
-// STS is the security token service, as far as there is one: callers may ask who they are.
+// STS lists the operations of the security token service (API version 2011-06-15).
 func (s *Service) STS() operation.Service {
 	return operation.Service{
 		SigningName: "sts",
 		EventSource: "sts.amazonaws.com",
-		Rows:        []operation.Row{operation.Read("GetCallerIdentity", getCallerIdentity).Asking()},
+		Rows: []operation.Row{
+			operation.Read("GetCallerIdentity", getCallerIdentity).Asking(),
+			operation.Read("GetAccessKeyInfo", s.getAccessKeyInfo, "AccessKeyId"),
+			operation.Read("GetSessionToken", s.getSessionToken, "DurationSeconds").Asking(),
+			onName(operation.Read("GetFederationToken", s.getFederationToken, "Name", "Policy", "PolicyArns", "DurationSeconds", "Tags"),
+				"Name", func(account, name string) string { return arn.STS(account, "federated-user/"+name) }),
+			operation.Read("AssumeRole", s.assumeRole, "RoleArn", "RoleSessionName", "DurationSeconds", "ExternalId", "Policy",
+				"PolicyArns", "Tags", "TransitiveTagKeys", "SourceIdentity").Asking(),
+			operation.Read("AssumeRoleWithWebIdentity", s.assumeRoleWithWebIdentity, "RoleArn", "RoleSessionName", "DurationSeconds",
+				"Policy", "PolicyArns").Unsigned(),
+		},
 	}
 }
-
-// GetCallerIdentityInput has no members.
-type GetCallerIdentityInput struct{}
 
 // GetCallerIdentityOutput names the caller, in the order in which STS writes it.
 type GetCallerIdentityOutput struct {
@@ -26,6 +45,173 @@ type GetCallerIdentityOutput struct {
 }
 
 // getCallerIdentity needs no permission: AWS answers it even under an explicit deny.
-func getCallerIdentity(_ context.Context, c *operation.Call, _ *GetCallerIdentityInput) (*GetCallerIdentityOutput, error) {
+func getCallerIdentity(_ context.Context, c *operation.Call, _ *sts.GetCallerIdentityInput) (*GetCallerIdentityOutput, error) {
 	return &GetCallerIdentityOutput{Arn: c.Caller.ARN, UserId: c.Caller.PrincipalID, Account: c.Caller.Account}, nil
+}
+
+// getAccessKeyInfo knows the installation's own keys. AWS reads the account out of any key's id.
+func (s *Service) getAccessKeyInfo(ctx context.Context, _ *operation.Call, in *sts.GetAccessKeyInfoInput) (*sts.GetAccessKeyInfoOutput, error) {
+	account := ""
+	if kindOf(*in.AccessKeyId) == temporary {
+		session, err := s.config.Store.Session(ctx, *in.AccessKeyId)
+		if err == nil {
+			account = session.Account
+		} else if !isMissing(err) {
+			return nil, err
+		}
+	} else {
+		k, err := s.config.Store.AccessKey(ctx, *in.AccessKeyId)
+		if err == nil {
+			account = k.Account
+		} else if !isMissing(err) {
+			return nil, err
+		}
+	}
+	if account == "" {
+		return nil, validationError("Invalid AccessKeyId: %s", *in.AccessKeyId)
+	}
+	return &sts.GetAccessKeyInfoOutput{Account: aws.String(account)}, nil
+}
+
+// Durations of sessions in seconds (AWS STS API Reference, GetSessionToken and GetFederationToken).
+const (
+	usualDuration = 12 * 3600
+	rootDuration  = 3600 // also the most that a session of a root user lasts
+)
+
+// userSession begins a session of the user or root user that calls, who must not be in one.
+func (s *Service) userSession(c *operation.Call, kind SessionKind, seconds *int32) (*Session, error) {
+	if c.Caller.Temporary != nil {
+		return nil, accessDenied("Cannot call %s with session credentials", c.Event.Name)
+	}
+	duration := or32(seconds, usualDuration)
+	if c.Caller.Type == policy.TypeRoot {
+		duration = min(duration, rootDuration)
+	}
+	return s.newSession(c.Scope.Account, c.Caller.PrincipalID, duration, SessionFacts{Kind: kind}), nil
+}
+
+func accessDenied(format string, args ...any) *fault.Error {
+	return refusal("AccessDenied", http.StatusForbidden, format, args...)
+}
+
+func (s *Service) getSessionToken(ctx context.Context, c *operation.Call, in *sts.GetSessionTokenInput) (*sts.GetSessionTokenOutput, error) {
+	if err := noSecondFactor(in.SerialNumber, in.TokenCode); err != nil {
+		return nil, err
+	}
+	session, err := s.userSession(c, UserSession, in.DurationSeconds)
+	if err != nil {
+		return nil, err
+	}
+	credentials, err := s.open(ctx, c, session)
+	return &sts.GetSessionTokenOutput{Credentials: credentials}, err
+}
+
+// noSecondFactor refuses a second factor: there are no devices, so no code of one is right.
+func noSecondFactor(serial, code *string) error {
+	if serial != nil || code != nil {
+		return accessDenied("MultiFactorAuthentication failed with invalid MFA one time pass code. ")
+	}
+	return nil
+}
+
+func (s *Service) getFederationToken(ctx context.Context, c *operation.Call, in *sts.GetFederationTokenInput) (*sts.GetFederationTokenOutput, error) {
+	session, err := s.userSession(c, FederatedSession, in.DurationSeconds)
+	if err != nil {
+		return nil, err
+	}
+	session.Name = *in.Name
+	if err := s.scope(ctx, session, in.Policy, in.PolicyArns); err != nil {
+		return nil, err
+	}
+	session.Scoped = true // a session without policies may do nothing
+	if session.Tags, err = sessionTags(in.Tags); err != nil {
+		return nil, err
+	}
+	credentials, err := s.open(ctx, c, session)
+	return &sts.GetFederationTokenOutput{
+		Credentials: credentials, PackedPolicySize: session.packed(), FederatedUser: &types.FederatedUser{
+			Arn:             aws.String(arn.STS(session.Account, "federated-user/"+session.Name)),
+			FederatedUserId: aws.String(session.Account + ":" + session.Name),
+		},
+	}, err
+}
+
+// Session policies (IAM guide, "IAM and AWS STS quotas").
+const (
+	maxSessionPolicies = 10
+	maxSessionSize     = 2048
+)
+
+// scope gives a session its policies. Managed ones are taken as they are whenever the session is used.
+func (s *Service) scope(ctx context.Context, t *Session, document *string, arns []types.PolicyDescriptorType) error {
+	if document != nil {
+		if err := checkDocument(*document); err != nil {
+			return err
+		}
+		t.Scoped, t.Inline = true, []string{*document}
+	}
+	if len(arns) > maxSessionPolicies {
+		return fault.New("PackedPolicyTooLarge", "The session policies are more than %d.", maxSessionPolicies)
+	}
+	for _, p := range arns {
+		if _, err := attachable(ctx, s.config.Store, t.Account, value(p.Arn)); err != nil {
+			return err
+		}
+		t.Scoped, t.Managed = true, append(t.Managed, *p.Arn)
+	}
+	return nil
+}
+
+// packed is how full a session's policies and tags are, in percent; nil without any.
+func (t *Session) packed() *int32 {
+	n := 0
+	for _, document := range t.Inline {
+		n += len(document)
+	}
+	for _, name := range t.Managed {
+		n += len(name)
+	}
+	for _, tag := range t.Tags {
+		n += len(tag.Key) + len(tag.Value)
+	}
+	if n == 0 {
+		return nil
+	}
+	return aws.Int32(int32(min(100, max(1, n*100/maxSessionSize))))
+}
+
+func sessionTags(in []types.Tag) ([]Tag, error) {
+	return tagsOf(each(in, func(t types.Tag) iamtypes.Tag { return iamtypes.Tag{Key: t.Key, Value: t.Value} }))
+}
+
+func (s *Service) newSession(account, principalID string, seconds int32, facts SessionFacts) *Session {
+	now := s.config.Now()
+	return &Session{
+		AccessKeyID: newID(temporary), Account: account, PrincipalID: principalID,
+		Created: now, Expires: now.Add(time.Duration(seconds) * time.Second).Truncate(time.Second), SessionFacts: facts,
+	}
+}
+
+// open keeps a session and returns its credentials, which are shown this once.
+func (s *Service) open(ctx context.Context, c *operation.Call, t *Session) (*types.Credentials, error) {
+	plain, token := newSecret(), newToken()
+	sealed, err := s.config.Sealer.Seal(purpose(t.AccessKeyID), plain.Expose())
+	if err != nil {
+		return nil, err
+	}
+	t.SealedSecret, t.TokenHash = sealed, tokenHash(string(token.Expose()))
+	c.Event.Response.Add("credentials", audit.Members{{Name: "accessKeyId", Value: t.AccessKeyID}, {Name: "expiration", Value: t.Expires}})
+	// No principal changes by a new session, so the cache stays.
+	if err := s.config.Store.Change(ctx, c.Event, func(tx Tx) error { return tx.InsertSession(t) }); err != nil {
+		return nil, err
+	}
+	return credentials(t, plain, token), nil
+}
+
+func credentials(t *Session, plain, token secret.Bytes) *types.Credentials {
+	return &types.Credentials{
+		AccessKeyId: aws.String(t.AccessKeyID), SecretAccessKey: aws.String(string(plain.Expose())),
+		SessionToken: aws.String(string(token.Expose())), Expiration: aws.Time(t.Expires),
+	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
@@ -84,7 +85,7 @@ func (w *world) serve() {
 		}, "KeyId"),
 	}}
 	h, err := wire.New(wire.Config{
-		Services:      []operation.Service{toy, w.identity.STS()},
+		Services:      []operation.Service{toy, w.identity.IAM(), w.identity.STS()},
 		Authenticator: w.identity, Recorder: w.db, Now: w.now, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -104,6 +105,8 @@ func (w *world) config(c aws.Credentials) aws.Config {
 }
 
 func (w *world) sts(c aws.Credentials) *sts.Client { return sts.NewFromConfig(w.config(c)) }
+
+func (w *world) iam(c aws.Credentials) *iam.Client { return iam.NewFromConfig(w.config(c)) }
 
 func (w *world) kms(c aws.Credentials) *kms.Client { return kms.NewFromConfig(w.config(c)) }
 
@@ -164,4 +167,14 @@ func (w *world) lastEvent(name string) string {
 	}
 	w.Fatalf("no event of %s", name)
 	return ""
+}
+
+// account makes another account and returns its administrator's credentials.
+func (w *world) account(id string) aws.Credentials {
+	w.Helper()
+	k, secret, err := w.identity.CreateAccount(context.Background(), identity.Account{ID: id}, false)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return aws.Credentials{AccessKeyID: k.AccessKeyID, SecretAccessKey: string(secret.Expose())}
 }

@@ -50,8 +50,10 @@ type Row struct {
 	// Asks: the handler asks for permission itself, or none is needed. For all other rows the wire asks for the action of
 	// the row's name on each of Resources before it invokes the handler.
 	Asks bool
-	// Resources names what a call is about, as ARNs, from an input that has been validated. Nil stands for "*".
-	Resources func(*Call, any) []string
+	// Open operations need no signature: their input holds what says who calls.
+	Open bool
+	// Resources says what a call is about, from an input that has been validated. Nil stands for "*".
+	Resources func(context.Context, *Call, any) ([]Resource, error)
 	// NewInput makes an empty input, a pointer to a struct.
 	NewInput func() any
 	// Invoke runs the operation on an input made by NewInput. The result is a pointer to a struct, or nil when Void.
@@ -64,10 +66,31 @@ func (r Row) Asking() Row {
 	return r
 }
 
-// On is the row with Resources set to what f says; In is the row's own input.
-func On[In any](r Row, f func(*Call, *In) []string) Row {
-	r.Resources = func(c *Call, in any) []string { return f(c, in.(*In)) }
+// Unsigned is the row with Open and Asks set.
+func (r Row) Unsigned() Row {
+	r.Open, r.Asks = true, true
 	return r
+}
+
+// On is the row with Resources set to what f says.
+func (r Row) On(f func(context.Context, *Call, any) ([]Resource, error)) Row {
+	r.Resources = f
+	return r
+}
+
+// Resource is what permission is asked for.
+type Resource struct {
+	ARN  string // or "*"
+	Keys Keys   // those of the action, beside the ones that every action has
+}
+
+// Keys are values of condition keys by their names in lower case.
+type Keys map[string][]string
+
+// Lookup implements policy.Context.
+func (k Keys) Lookup(key string) ([]string, bool) {
+	values, present := k[key]
+	return values, present
 }
 
 // Void is the output of an operation that answers with an empty body.

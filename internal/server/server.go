@@ -347,7 +347,7 @@ func (i *installation) openKeys(context.Context) error {
 func (i *installation) services() []operation.Service {
 	kmsAPI := i.keys.API()
 	kmsAPI.Rows = append(kmsAPI.Rows, i.stores.Rows()...)
-	return []operation.Service{kmsAPI, i.clusters.API(), i.identity.STS(), i.network.API(), i.trail.API()}
+	return []operation.Service{kmsAPI, i.clusters.API(), i.identity.IAM(), i.identity.STS(), i.network.API(), i.trail.API()}
 }
 
 func (i *installation) openHandler(context.Context) (err error) {

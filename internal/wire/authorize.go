@@ -1,31 +1,67 @@
 package wire
 
 import (
+	"context"
+	"net/http"
+	"strings"
+
+	"keyward/internal/arn"
 	"keyward/internal/operation"
 	"keyward/internal/policy"
 )
 
-// nothingNamed is what a call is about whose row names no resources.
-var nothingNamed = []string{"*"}
+// anything is what a call is about whose row names no resources.
+var anything = []operation.Resource{{ARN: "*"}}
 
 // authorize asks whether the caller may do what it asks for, unless the operation does so itself. Resources are those of
 // the caller's account: what has policies of its own asks itself.
-func (x *exchange) authorize(c *operation.Call, in any) error {
+func (x *exchange) authorize(ctx context.Context, c *operation.Call, in any) (err error) {
 	if x.row.Asks {
 		return nil
 	}
-	resources := nothingNamed
+	resources := anything
 	if x.row.Resources != nil {
-		resources = x.row.Resources(c, in)
+		if resources, err = x.row.Resources(ctx, c, in); err != nil {
+			return err
+		}
 	}
 	for _, resource := range resources {
 		r := policy.Request{
-			Principal: c.Principal, Action: x.row.action, Resource: resource,
-			Context: c.Globals(c.Principal, c.Scope.Account, nil),
+			Principal: c.Principal, Action: x.row.action, Resource: resource.ARN,
+			Context: c.Globals(c.Principal, c.Scope.Account, resource.Keys),
 		}
 		if d := policy.Evaluate(&r); !d.Allowed {
 			return x.service.protocol.denied(d.Message(&r, ""))
 		}
 	}
 	return nil
+}
+
+// identify says who calls, and finds the operation, which only an authenticated caller may ask for unless it is open to
+// everybody.
+func (h *Handler) identify(r *http.Request, x *exchange) (*policy.Principal, arn.Scope, error) {
+	if x.service.open && !signed(r) {
+		if err := x.dispatch(r); err == nil && x.row.Open {
+			return &anybody, arn.Scope{Region: openRegion}, nil
+		}
+		x.row = nil
+	}
+	principal, scope, err := h.config.Authenticator.Authenticate(r.Context(), &x.request, x.service.SigningName)
+	if err != nil {
+		return nil, arn.Scope{}, err
+	}
+	return principal, scope, x.dispatch(r)
+}
+
+// anybody is who calls an open operation before it has said who that is. Its account is empty: an event without an
+// account is in nobody's trail.
+var anybody = policy.Principal{Caller: policy.Caller{Type: policy.TypeWebIdentity}}
+
+// openRegion stands for the Region that a request without signature does not name: that of AWS's global endpoints.
+const openRegion = "us-east-1"
+
+// signed reports whether the request as much as claims to have a signature.
+func signed(r *http.Request) bool {
+	return r.Header.Get("Authorization") != "" || strings.Contains(r.URL.RawQuery, "X-Amz-Signature") ||
+		strings.Contains(r.URL.RawQuery, "X-Amz-Credential")
 }

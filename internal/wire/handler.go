@@ -150,11 +150,8 @@ func (h *Handler) call(w http.ResponseWriter, r *http.Request, x *exchange, even
 	x.request = sigv4.Request{
 		Method: r.Method, Path: r.URL.EscapedPath(), RawQuery: r.URL.RawQuery, Host: r.Host, Header: r.Header, Body: *buffer,
 	}
-	principal, scope, err := h.config.Authenticator.Authenticate(r.Context(), &x.request, x.service.SigningName)
+	principal, scope, err := h.identify(r, x)
 	if err != nil {
-		return nil, err
-	}
-	if err := x.dispatch(r); err != nil {
 		return nil, err
 	}
 	now := h.config.Now()
@@ -190,7 +187,7 @@ func (h *Handler) act(ctx context.Context, x *exchange, c *operation.Call) ([]by
 		return nil, err
 	}
 	x.row.log(in, &x.event.Request)
-	if err := x.authorize(c, in); err != nil {
+	if err := x.authorize(ctx, c, in); err != nil {
 		return nil, err
 	}
 	out, err := x.row.Invoke(ctx, c, in)
@@ -218,7 +215,7 @@ func (h *Handler) keep(ctx context.Context, e *audit.Event) error {
 // refuse words err for the client, completes the event with it, and logs what the client must not see.
 func (h *Handler) refuse(ctx context.Context, x *exchange, err error) ([]byte, answer) {
 	f := x.fault(err)
-	if x.event != nil && !x.event.Kept {
+	if x.event != nil && !x.event.Kept && x.event.Caller.Account != "" {
 		x.event.ErrorCode, x.event.ErrorMessage = loggedCode(f.Code), cut(f.Message, maxText)
 		if kept := h.keep(ctx, x.event); kept != nil {
 			err = errors.Join(err, kept)

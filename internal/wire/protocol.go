@@ -52,7 +52,7 @@ func protocolOf(s operation.Service) (protocol, error) {
 	return p, nil
 }
 
-var dialects = map[string]awsquery.Dialect{"sts": awsquery.STS, "ec2": awsquery.EC2}
+var dialects = map[string]awsquery.Dialect{"sts": awsquery.STS, "iam": awsquery.IAM, "ec2": awsquery.EC2}
 
 var jsonServices = map[string]jsonProtocol{
 	"kms":        {message: "message", internalCode: "KMSInternalException", deniedCode: "AccessDeniedException"},

@@ -18,6 +18,7 @@ type service struct {
 	operation.Service
 	protocol protocol
 	rows     map[string]*row
+	open     bool // one of its operations is
 }
 
 // row is one operation with what was prepared for it.
@@ -47,6 +48,7 @@ func mount(s operation.Service) (*service, error) {
 		if m.rows[r.Name] != nil {
 			return nil, fmt.Errorf("wire: %s %s is there twice", s.SigningName, r.Name)
 		}
+		m.open = m.open || r.Open
 		m.rows[r.Name] = &row{r, s.SigningName + ":" + r.Name, v, logged}
 	}
 	return m, nil

@@ -20,7 +20,7 @@ type identities struct {
 const (
 	entityColumns    = `account, kind, name, id, version, path, created_ms, boundary, attached, inline, groups, tags, role`
 	managedColumns   = `account, name, id, version, path, description, created_ms, updated_ms, in_effect, versions, next, tags`
-	providerColumns  = `account, url, version, clients, thumbprints, created_ms, tags`
+	providerColumns  = `account, url, version, plain, clients, thumbprints, created_ms, tags`
 	accessKeyColumns = `id, account, principal_id, status, sealed_secret, created_ms, used_ms, used_service, used_region`
 	sessionColumns   = `id, account, principal_id, sealed_secret, token_hash, created_ms, expires_ms, facts`
 )
@@ -143,7 +143,7 @@ func scanPolicy(row scanner) (*identity.ManagedPolicy, error) {
 func scanProvider(row scanner) (*identity.Provider, error) {
 	var p identity.Provider
 	var created int64
-	err := row.Scan(&p.Account, &p.URL, &p.Version, asJSON(&p.Clients), asJSON(&p.Thumbprints), &created, asJSON(&p.Tags))
+	err := row.Scan(&p.Account, &p.URL, &p.Version, &p.Plain, asJSON(&p.Clients), asJSON(&p.Thumbprints), &created, asJSON(&p.Tags))
 	p.Created = fromMillis(created)
 	return &p, err
 }

@@ -41,8 +41,8 @@ func (t identityTx) InsertPolicy(p *identity.ManagedPolicy) error {
 }
 
 func (t identityTx) InsertProvider(p *identity.Provider) error {
-	return t.insert(`INSERT INTO iam_provider (`+providerColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		p.Account, p.URL, p.Version, asJSON(&p.Clients), asJSON(&p.Thumbprints), millis(p.Created), asJSON(&p.Tags))
+	return t.insert(`INSERT INTO iam_provider (`+providerColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+		p.Account, p.URL, p.Version, p.Plain, asJSON(&p.Clients), asJSON(&p.Thumbprints), millis(p.Created), asJSON(&p.Tags))
 }
 
 func (t identityTx) InsertAccessKey(k *identity.AccessKey) error {

@@ -63,7 +63,7 @@ func newHousehold() household {
 			Versions: []identity.PolicyVersion{{ID: "v1", Document: "{}", Created: moment}}, Tags: []identity.Tag{{Key: "k"}},
 		},
 		&identity.Provider{
-			Account: tenant, URL: "issuer.example/a", Clients: []string{"c"}, Thumbprints: []string{"t"}, Created: moment,
+			Account: tenant, URL: "issuer.example/a", Plain: true, Clients: []string{"c"}, Thumbprints: []string{"t"}, Created: moment,
 			Tags: []identity.Tag{{Key: "k"}},
 		},
 		&identity.AccessKey{

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/smithy-go/middleware"
+
 	"keyward/internal/fault"
 )
 
@@ -25,6 +27,9 @@ type Dialect struct {
 
 // STS is the dialect of the security token service.
 var STS = Dialect{Namespace: "https://sts.amazonaws.com/doc/2011-06-15/", Version: "2011-06-15"}
+
+// IAM is the dialect of IAM.
+var IAM = Dialect{Namespace: "https://iam.amazonaws.com/doc/2010-05-08/", Version: "2010-05-08"}
 
 // EC2 is the dialect of EC2.
 var EC2 = Dialect{Namespace: "http://ec2.amazonaws.com/doc/2016-11-15/", Version: "2016-11-15", EC2: true}
@@ -107,11 +112,14 @@ func (w *writer) body(out any, void string) error {
 	return w.structure(v.Elem())
 }
 
+// metadataType is what the SDK adds to every output: it never travels.
+var metadataType = reflect.TypeFor[middleware.Metadata]()
+
 func (w *writer) structure(v reflect.Value) error {
 	t := v.Type()
 	for i := range t.NumField() {
 		f := t.Field(i)
-		if !f.IsExported() {
+		if !f.IsExported() || f.Type == metadataType {
 			continue
 		}
 		name, _, _ := strings.Cut(f.Tag.Get("xml"), ",")

@@ -2,8 +2,8 @@
 // patterns and enumerations. All violations of a request are reported together, in AWS's words. What depends on state
 // or on several members at once, and bounds that differ from the model, are the services' to check.
 //
-// The rules are tables made from the CSV files in this folder; those of CloudHSM were written by hand from its API
-// reference.
+// The rules are tables made from the CSV files in this folder; those of CloudHSM, IAM and STS were written
+// by hand from their API references.
 package validation
 
 //go:generate go run ./gen
@@ -39,7 +39,9 @@ type table struct {
 }
 
 // codes are the exceptions that refuse a request, by signing name.
-var codes = map[string]string{"kms": "ValidationException", "cloudhsm": "CloudHsmInvalidRequestException"}
+var codes = map[string]string{
+	"kms": "ValidationException", "cloudhsm": "CloudHsmInvalidRequestException", "iam": "ValidationError", "sts": "ValidationError",
+}
 
 // Validator checks the input of one operation. It may be used concurrently; the zero value accepts everything.
 type Validator struct {

@@ -45,6 +45,7 @@ CREATE TABLE iam_provider (
     account     TEXT    NOT NULL REFERENCES account (id),
     url         TEXT    NOT NULL COLLATE NOCASE,
     version     INTEGER NOT NULL,
+    plain       INTEGER NOT NULL,
     clients     TEXT    NOT NULL,
     thumbprints TEXT    NOT NULL,
     created_ms  INTEGER NOT NULL,

@@ -13,7 +13,7 @@ import (
 )
 
 // Services are the signing names for which <name>-constraints.csv and <name>-members.csv exist.
-var Services = []string{"cloudhsm", "kms"}
+var Services = []string{"cloudhsm", "iam", "kms", "sts"}
 
 // unlogged are shapes whose values never appear in an audit event, although AWS does not call them sensitive. A
 // validation message is part of the event, so they are left out of messages as well.
