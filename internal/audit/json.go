@@ -27,7 +27,7 @@ func (e *Event) AppendJSON(buf []byte) ([]byte, error) {
 	buf = appendNamed(buf, "eventName", e.Name)
 	buf = append(buf, `,"readOnly":`...)
 	buf = strconv.AppendBool(buf, e.ReadOnly)
-	buf = appendCaller(append(buf, `,"userIdentity":`...), &e.Caller)
+	buf = e.appendCaller(append(buf, `,"userIdentity":`...))
 	buf = appendNamed(buf, "sourceIPAddress", e.SourceIP)
 	buf = appendNamed(buf, "userAgent", e.UserAgent)
 	buf = appendNamed(buf, "errorCode", e.ErrorCode)
@@ -49,7 +49,8 @@ func (e *Event) AppendJSON(buf []byte) ([]byte, error) {
 	return append(appendTLS(appendResources(buf, e.Resources), e.TLS), '}'), nil
 }
 
-func appendCaller(buf []byte, c *policy.Caller) []byte {
+func (e *Event) appendCaller(buf []byte) []byte {
+	c := &e.Caller
 	buf = append(buf, `{"type":`...)
 	buf = appendString(buf, c.Type)
 	buf = appendNamed(buf, "principalId", c.PrincipalID)
@@ -60,6 +61,7 @@ func appendCaller(buf []byte, c *policy.Caller) []byte {
 	if c.Temporary != nil {
 		buf = appendSession(buf, c)
 	}
+	buf = appendNamed(buf, "invokedBy", e.InvokedBy)
 	return append(buf, '}')
 }
 

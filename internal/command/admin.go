@@ -13,8 +13,10 @@ import (
 
 // adminCommand is `keyward admin …`.
 type adminCommand struct {
-	Trail    trailCommand    `cmd:"" help:"The audit trail's files."`
-	HsmAudit hsmAuditCommand `cmd:"" help:"Print an HSM's own log of management commands."`
+	Trail         trailCommand    `cmd:"" help:"The audit trail's files."`
+	HsmAudit      hsmAuditCommand `cmd:"" help:"Print an HSM's own log of management commands."`
+	CreateAccount createAccount   `cmd:"" help:"Make another account in a running installation, with a user \"admin\"."`
+	ListAccounts  listAccounts    `cmd:"" help:"List a running installation's accounts."`
 }
 
 // trailCommand is `keyward admin trail …`.

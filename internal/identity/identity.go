@@ -50,6 +50,7 @@ type Service struct {
 	known   *cache
 	signing *sigv4.KeyCache
 	uses    uses
+	names   directory
 	keys    *keyring // of identity providers
 }
 

@@ -40,6 +40,8 @@ func (i *installation) openAdmin(context.Context) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /trail/deliver", i.deliverTrail)
 	mux.HandleFunc("GET "+hsmAuditPath, i.serveHsmAudit)
+	mux.HandleFunc("POST "+accountsPath, i.createAccount)
+	mux.HandleFunc("GET "+accountsPath, i.listAccounts)
 	if i.config.Dev {
 		serveClock(mux, i.clock, i.db)
 	}

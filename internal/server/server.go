@@ -92,7 +92,8 @@ type installation struct {
 	accessKeyID string
 	secretKey   secret.Bytes
 	endpoint    string
-	caBundle    []byte // PEM of a self-signed endpoint certificate
+	caBundle    []byte      // PEM of a self-signed endpoint certificate
+	serving     atomic.Bool // the four above are set
 }
 
 // open opens the data folder and starts everything behind the listener.
@@ -108,7 +109,7 @@ func open(ctx context.Context, c Config) (_ *installation, err error) {
 		}
 	}()
 	for _, part := range []func(context.Context) error{
-		i.openFolder, i.openRootKey, i.openDatabase, i.openClock, i.openTrail, i.openAdmin, i.openIdentity, i.openNetwork,
+		i.openFolder, i.openRootKey, i.openDatabase, i.openClock, i.openTrail, i.openIdentity, i.openAdmin, i.openNetwork,
 		i.openClusters, i.openKeyStores, i.openKeys, i.openHandler,
 	} {
 		if err := part(ctx); err != nil {
@@ -385,6 +386,7 @@ func (i *installation) listen(ctx context.Context) error {
 		IdleTimeout:       idleTime,
 		ErrorLog:          errorLog(i.config.Log),
 	}
+	i.serving.Store(true)
 	go i.serve(s, l)
 	i.onClose(func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
@@ -404,17 +406,25 @@ func (i *installation) certificate() (tls.Certificate, error) {
 }
 
 func (i *installation) writeEnvironment() error {
-	e := environment{
-		endpoint: i.endpoint, accessKeyID: i.accessKeyID, secretKey: i.secretKey,
-		region: i.config.Region, data: i.config.Data,
-	}
 	if i.caBundle != nil {
-		e.caBundle = i.config.path("endpoint.crt")
-		if err := durable.WriteFile(e.caBundle, i.caBundle); err != nil {
+		if err := durable.WriteFile(i.bundlePath(), i.caBundle); err != nil {
 			return err
 		}
 	}
-	return e.write(i.config.path("env"))
+	return i.environment(i.accessKeyID, i.secretKey).write(i.config.path("env"))
+}
+
+func (i *installation) bundlePath() string { return i.config.path("endpoint.crt") }
+
+// environment is what a shell needs to call the installation with an access key.
+func (i *installation) environment(accessKeyID string, secretKey secret.Bytes) environment {
+	e := environment{
+		endpoint: i.endpoint, accessKeyID: accessKeyID, secretKey: secretKey, region: i.config.Region, data: i.config.Data,
+	}
+	if i.caBundle != nil {
+		e.caBundle = i.bundlePath()
+	}
+	return e
 }
 
 func (i *installation) example() *example {

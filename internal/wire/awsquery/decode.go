@@ -106,11 +106,7 @@ func (p *parameters) structure(v reflect.Value, path string) error {
 		if !f.IsExported() {
 			continue
 		}
-		name := f.Tag.Get("query")
-		if name == "" {
-			name = f.Name
-		}
-		child := p.children[name]
+		name, child := p.child(f)
 		if child == nil {
 			continue
 		}
@@ -119,6 +115,19 @@ func (p *parameters) structure(v reflect.Value, path string) error {
 		}
 	}
 	return nil
+}
+
+// child finds the parameter of a field. STS writes one name with a small letter, PolicyArns.member.1.arn, which the SDK's
+// type does not tell.
+func (p *parameters) child(f reflect.StructField) (string, *parameters) {
+	if name := f.Tag.Get("query"); name != "" {
+		return name, p.children[name]
+	}
+	if child := p.children[f.Name]; child != nil {
+		return f.Name, child
+	}
+	name := strings.ToLower(f.Name[:1]) + f.Name[1:]
+	return name, p.children[name]
 }
 
 func join(path, name string) string {
