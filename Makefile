@@ -22,8 +22,8 @@ dist/staticcheck: tools/go.mod
 
 clients: ## sops, cosign, SDKs and others do their job on an installation; needs Node.js
 	npm ci --prefix conformance/js --ignore-scripts --no-audit --no-fund
-	go -C conformance tool -n sops
-	go -C conformance tool -n cosign
+	go -C conformance/clients tool -n sops
+	go -C conformance/clients tool -n cosign
 	go -C conformance vet ./...
 	go -C conformance test -count=1 -timeout 10m ./...
 

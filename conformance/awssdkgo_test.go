@@ -2,6 +2,10 @@ package conformance
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
 	"errors"
 	"testing"
 
@@ -38,6 +42,7 @@ func awsSDKForGo(t *testing.T, h house) {
 			t.Errorf("without its context: %v", err)
 		}
 	})
+	t.Run("signature", signWithGo)
 }
 
 func sealWithGo(ctx context.Context, key, text string) ([]byte, error) {
@@ -55,4 +60,31 @@ func sealWithGo(ctx context.Context, key, text string) ([]byte, error) {
 		return nil, err
 	}
 	return sealed.CiphertextBlob, nil
+}
+
+// signWithGo has KMS sign, and Go's own library verify with the public key.
+func signWithGo(t *testing.T) {
+	client := kms.NewFromConfig(configuration(t))
+	made, err := client.CreateKey(t.Context(), &kms.CreateKeyInput{KeySpec: types.KeySpecEccNistP256, KeyUsage: types.KeyUsageTypeSignVerify})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := made.KeyMetadata.KeyId
+	public, err := client.GetPublicKey(t.Context(), &kms.GetPublicKeyInput{KeyId: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := x509.ParsePKIXPublicKey(public.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	message := []byte(rand.Text())
+	signed, err := client.Sign(t.Context(), &kms.SignInput{KeyId: key, Message: message, SigningAlgorithm: types.SigningAlgorithmSpecEcdsaSha256})
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := sha256.Sum256(message)
+	if !ecdsa.VerifyASN1(parsed.(*ecdsa.PublicKey), digest[:], signed.Signature) {
+		t.Error("the signature does not verify")
+	}
 }

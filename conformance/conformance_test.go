@@ -46,6 +46,7 @@ func TestClients(t *testing.T) {
 		{"aws-sdk-go", awsSDKForGo},
 		{"aws-sdk-js", awsSDKForJavaScript},
 		{"sops", sops},
+		{"cosign", cosign},
 		{"tink", tinkEnvelopes},
 		{"gocloud", goCloudSecrets},
 		{"encryption-sdk-js", encryptionSDKForJavaScript},
@@ -108,11 +109,11 @@ func (h house) shell(t *testing.T, dir, script string) string {
 	return own.Shell(dir, script, "")
 }
 
-// onPath puts a client that is built from this module's tools on the PATH. Go keeps the built program in its cache.
+// onPath puts a client that is a tool of the module in clients on the PATH. Go keeps the built program in its cache.
 func onPath(t *testing.T, tool string) {
 	t.Helper()
 	find := exec.Command("go", "tool", "-n", tool)
-	find.Stderr = os.Stderr
+	find.Dir, find.Stderr = "clients", os.Stderr
 	out, err := find.Output()
 	if err != nil {
 		t.Fatalf("building %s: %v", tool, err)

@@ -1,9 +1,10 @@
 // The AWS SDK for JavaScript does what its users do with KMS.
 import assert from 'node:assert/strict'
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
+import { createCipheriv, createDecipheriv, randomBytes, verify } from 'node:crypto'
 import { test } from 'node:test'
 import {
-  DecryptCommand, GenerateDataKeyCommand, InvalidCiphertextException, KMSClient, NotFoundException, paginateListKeys,
+  CreateKeyCommand, DecryptCommand, GenerateDataKeyCommand, GetPublicKeyCommand, InvalidCiphertextException, KMSClient,
+  NotFoundException, SignCommand, VerifyCommand, paginateListKeys,
 } from '@aws-sdk/client-kms'
 
 const client = new KMSClient({})
@@ -34,6 +35,16 @@ for (const key of [process.env.PLAIN_KEY, process.env.STORED_KEY]) {
     await assert.rejects(open(letter, { app: 'toys' }), InvalidCiphertextException)
   })
 }
+
+test('signatures that node verifies', async () => {
+  const { KeyMetadata: { KeyId } } = await client.send(new CreateKeyCommand({ KeySpec: 'RSA_2048', KeyUsage: 'SIGN_VERIFY' }))
+  const { PublicKey } = await client.send(new GetPublicKeyCommand({ KeyId }))
+  const request = { KeyId, Message: randomBytes(1000), SigningAlgorithm: 'RSASSA_PKCS1_V1_5_SHA_256' }
+  const { Signature } = await client.send(new SignCommand(request))
+  assert(verify('sha256', request.Message, { key: Buffer.from(PublicKey), format: 'der', type: 'spki' }, Signature))
+  const { SignatureValid } = await client.send(new VerifyCommand({ ...request, Signature }))
+  assert.equal(SignatureValid, true)
+})
 
 test('pages and exceptions', async () => {
   const arns = []
