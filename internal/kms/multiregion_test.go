@@ -3,14 +3,18 @@ package kms_test
 import (
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awskms "github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"keyward/internal/arn"
+	"keyward/internal/fault"
 	"keyward/internal/kms"
 )
 
@@ -298,4 +302,60 @@ func TestRelatedKeysOfOtherSpecs(t *testing.T) {
 	})
 	w.refused("EnableKeyRotation", &awskms.EnableKeyRotationInput{KeyId: k.KeyId}, "UnsupportedOperationException",
 		*k.Arn+" key spec is ECC_NIST_P256 which is not valid for this operation.")
+}
+
+// TestConcurrentChangesOfAFamily: while keys join a family others of it change; in the end no cached copy is older than
+// what is stored.
+func TestConcurrentChangesOfAFamily(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	id := *w.createPrimary().KeyId
+	regions := []string{"eu-west-1", "eu-west-2", "eu-west-3", "ap-south-1"}
+	call := func(region, name string, in any) {
+		c := w.call(name)
+		c.Scope.Region = region
+		if _, err := w.rows[name].Invoke(t.Context(), c, in); err != nil {
+			if _, refused := fault.As(err); !refused {
+				t.Errorf("%s in %s: %v", name, region, err)
+			}
+		}
+	}
+	var all sync.WaitGroup
+	for _, region := range regions {
+		all.Go(func() {
+			call("us-east-1", "ReplicateKey", &awskms.ReplicateKeyInput{KeyId: &id, ReplicaRegion: &region})
+			for range 5 {
+				call(region, "DescribeKey", &awskms.DescribeKeyInput{KeyId: &id})
+				call(region, "UpdateKeyDescription", &awskms.UpdateKeyDescriptionInput{KeyId: &id, Description: &region})
+			}
+		})
+		all.Go(func() {
+			for range 5 {
+				call("us-east-1", "EnableKeyRotation", &awskms.EnableKeyRotationInput{KeyId: &id})
+				call("us-east-1", "RotateKeyOnDemand", &awskms.RotateKeyOnDemandInput{KeyId: &id})
+				if err := w.service.CatchUp(t.Context()); err != nil {
+					t.Error(err)
+				}
+				call("us-east-1", "DescribeKey", &awskms.DescribeKeyInput{KeyId: &id})
+			}
+		})
+	}
+	all.Wait()
+	w.catchUp()
+	look := func() (seen []*types.KeyMetadata) {
+		for _, region := range append(regions, "us-east-1") {
+			w.in(region, func() { seen = append(seen, w.describe(id)) })
+		}
+		return seen
+	}
+	cached := look()
+	w.restart(kms.Limits{})
+	ignore := cmpopts.IgnoreUnexported(types.KeyMetadata{}, types.MultiRegionConfiguration{}, types.MultiRegionKey{})
+	if diff := cmp.Diff(look(), cached, ignore); diff != "" {
+		t.Error(diff)
+	}
+	for _, m := range cached {
+		if *m.CurrentKeyMaterialId != *cached[0].CurrentKeyMaterialId || len(m.MultiRegionConfiguration.ReplicaKeys) != len(regions) {
+			t.Errorf("%+v", m)
+		}
+	}
 }
