@@ -4,4 +4,8 @@
 // Every operation is a row made in service.go; what each row permits in which key state comes from key-states.csv
 // through keystate.go. Reads of keys and aliases go through caches of snapshots (snapshots.go) that assume this process
 // to be the only one that changes the store; several API nodes over one database need their caches told of changes.
+//
+// What happens to a key by itself has a due time (Key.Due) and is done by Run, step by step (due.go): it rotates, loses
+// imported material that expires, comes out of a transient state, is deleted. Related multi-Region keys are rows of their
+// own that change together (family.go).
 package kms
