@@ -140,7 +140,7 @@ func (s *Service) decipher(ctx context.Context, call *operation.Call, u use, c c
 		return parsed{}, err
 	}
 	if c.ignored() || u.algorithm != string(symmetric) {
-		return s.said(ctx, call, u, c)
+		return s.ofNamedKey(ctx, call, u, c)
 	}
 	var p parsed
 	var err error
@@ -165,8 +165,8 @@ func (s *Service) decipher(ctx context.Context, call *operation.Call, u use, c c
 	return p, nil
 }
 
-// said is the ciphertext with the key of which the caller says that it is for.
-func (s *Service) said(ctx context.Context, call *operation.Call, u use, c ciphertext) (parsed, error) {
+// ofNamedKey is a ciphertext with the key of which the caller says that it is for.
+func (s *Service) ofNamedKey(ctx context.Context, call *operation.Call, u use, c ciphertext) (parsed, error) {
 	k, err := s.usable(ctx, call, u, *c.keyID)
 	if err != nil {
 		return parsed{}, err

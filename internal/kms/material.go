@@ -37,7 +37,7 @@ type DefaultStore struct {
 	naming  secret.Bytes // names material without giving a way to test guesses of it
 	ciphers *cache[string, cipher.AEAD]
 	keys    *cache[string, *keyspec.Key]
-	// Turns of computations that take long: of using private keys, and of making them, which can take seconds.
+	// Turns of computations that take long: of using private keys, and of making RSA keys.
 	using, making turns
 }
 

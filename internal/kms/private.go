@@ -29,10 +29,14 @@ func weight(k *keyspec.Key) int {
 	}
 }
 
-// costly reports whether using a key of this spec takes milliseconds.
+// costly reports whether using a key of this spec takes a good part of a millisecond or more.
 func costly(spec types.KeySpec) bool {
-	return strings.HasPrefix(string(spec), "RSA_") || strings.HasPrefix(string(spec), "ML_DSA_")
+	return rsaKey(spec) || strings.HasPrefix(string(spec), "ML_DSA_") ||
+		spec == types.KeySpecEccNistP384 || spec == types.KeySpecEccNistP521
 }
+
+// rsaKey reports whether making a key of this spec takes up to seconds.
+func rsaKey(spec types.KeySpec) bool { return strings.HasPrefix(string(spec), "RSA_") }
 
 // with lets do use the current material of a key that is no symmetric encryption key; it waits while too many use such
 // as are costly.
@@ -79,7 +83,7 @@ func (d *DefaultStore) generate(ctx context.Context, name types.KeySpec) (secret
 	if err != nil {
 		return secret.Bytes{}, err
 	}
-	if costly(name) {
+	if rsaKey(name) {
 		if err := d.making.take(ctx); err != nil {
 			return secret.Bytes{}, err
 		}

@@ -3,6 +3,7 @@ package kms_test
 import (
 	"crypto/ecdh"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -182,4 +183,29 @@ func TestEventsOfCryptography(t *testing.T) {
 			t.Errorf("%s logs %v, read-only %v", operation, row.Logged, row.ReadOnly)
 		}
 	}
+}
+
+// TestKeysAreUsedConcurrently uses keys that nobody has used before from many sides at once, so that they are opened at
+// once as well.
+func TestKeysAreUsedConcurrently(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	inputs := map[string]any{}
+	for _, k := range append(few[1:], kind{"ML_DSA_65", "SIGN_VERIFY", "ML_DSA_SHAKE_256"}, kind{"ECC_SECG_P256K1", "SIGN_VERIFY", "ECDSA_SHA_256"}) {
+		for name, in := range w.inputs(k, w.createKind(k)) {
+			inputs[name+" "+k.name()] = in
+		}
+	}
+	w.restart(kms.Limits{})
+	var users sync.WaitGroup
+	for range 8 {
+		users.Go(func() {
+			for name, in := range inputs {
+				operation, _, _ := strings.Cut(name, " ")
+				if _, err := w.invoke(w.call(operation), operation, in); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		})
+	}
+	users.Wait()
 }
