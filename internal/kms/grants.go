@@ -73,12 +73,24 @@ func askedGrant(in *kms.CreateGrantInput) (*Grant, error) {
 		if c.SourceArn != nil { // to pass it over would widen the grant
 			return nil, unsupported("The grant constraint SourceArn is not supported.")
 		}
-		g.Equals, g.Subset = c.EncryptionContextEquals, c.EncryptionContextSubset
+		g.Equals, g.Subset = meant(c.EncryptionContextEquals, c.EncryptionContextSubset)
 	}
 	if err := checkConstraint(g.Equals); err != nil {
 		return nil, err
 	}
 	return g, checkConstraint(g.Subset)
+}
+
+// meant drops a constraint without pairs that stands beside one with pairs. Terraform's AWS provider sends both members
+// whichever one is configured; taken as they stand, no encryption context could ever satisfy them.
+func meant(equals, subset map[string]string) (_, _ map[string]string) {
+	switch {
+	case len(equals) == 0 && len(subset) > 0:
+		return nil, subset
+	case len(subset) == 0 && len(equals) > 0:
+		return equals, nil
+	}
+	return equals, subset
 }
 
 // name binds the principals that a grant names.

@@ -256,6 +256,27 @@ func TestGrantCountsAtOnceAndUntilItIsRevoked(t *testing.T) {
 		"The request was rejected because the specified GrantId is not valid.")
 }
 
+func TestConstraintWithoutPairsBesideOneWithPairs(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	for name, c := range map[string]*types.GrantConstraints{
+		"equals": {EncryptionContextEquals: map[string]string{"a": "1"}, EncryptionContextSubset: map[string]string{}},
+		"subset": {EncryptionContextEquals: map[string]string{}, EncryptionContextSubset: map[string]string{"a": "1"}},
+	} {
+		k := w.createKey()
+		w.must("CreateGrant", &awskms.CreateGrantInput{
+			KeyId: k.KeyId, GranteePrincipal: &alice.ARN, Operations: []types.GrantOperation{"Encrypt"}, Constraints: c,
+		})
+		in := &awskms.EncryptInput{KeyId: k.KeyId, Plaintext: []byte("x"), EncryptionContext: map[string]string{"a": "1"}}
+		if _, err := w.as(alice)("Encrypt", in); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		in.EncryptionContext["a"] = "2"
+		if _, err := w.as(alice)("Encrypt", in); err == nil {
+			t.Errorf("%s: another context is granted too", name)
+		}
+	}
+}
+
 func TestWhoMayRetireAGrant(t *testing.T) {
 	retire := identityPolicy(`{"Effect":"Allow","Action":"kms:RetireGrant","Resource":"*"}`)
 	forbid := identityPolicy(`{"Effect":"Deny","Action":"kms:RetireGrant","Resource":"*"}`)
