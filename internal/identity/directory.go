@@ -51,8 +51,9 @@ func (d *directory) put(key, answer string, seen int64) {
 	}
 }
 
-// UniqueID is the id behind the name of a user, a role ("AROA…"), a session of a role ("AROA…:session") or an account's
-// root user (the account's number), in any account of the installation; ok is false where there is none.
+// UniqueID is the id behind the name of a user, a role ("AROA…"), a session of a role ("AROA…:session"), a federated user
+// (the account's number, a colon and the name) or an account's root user (the account's number), in any account of the
+// installation; ok is false where there is none.
 func (s *Service) UniqueID(ctx context.Context, principalARN string) (id string, ok bool, err error) {
 	return s.ask(principalARN, func() (string, error) { return s.uniqueID(ctx, principalARN) })
 }
@@ -86,6 +87,13 @@ func (s *Service) uniqueID(ctx context.Context, name string) (string, error) {
 }
 
 func (s *Service) sessionID(ctx context.Context, a arn.ARN) (string, error) {
+	if name, federated := strings.CutPrefix(a.Resource, "federated-user/"); federated && name != "" {
+		account, err := s.config.Store.Account(ctx, a.Account)
+		if err != nil {
+			return "", err
+		}
+		return account.ID + ":" + name, nil
+	}
 	rest, ok := strings.CutPrefix(a.Resource, "assumed-role/")
 	role, session, named := strings.Cut(rest, "/")
 	if !ok || !named || session == "" || strings.Contains(session, "/") {
@@ -108,13 +116,16 @@ func (s *Service) Name(ctx context.Context, uniqueID string) (name string, ok bo
 }
 
 func (s *Service) nameOf(ctx context.Context, id string) (string, error) {
-	if len(id) == len("111122223333") && strings.Trim(id, "0123456789") == "" {
-		if _, err := s.config.Store.Account(ctx, id); err != nil {
+	role, session, inSession := strings.Cut(id, ":")
+	if len(role) == len("111122223333") && strings.Trim(role, "0123456789") == "" {
+		if _, err := s.config.Store.Account(ctx, role); err != nil {
 			return "", err
 		}
-		return arn.Root(id), nil
+		if inSession {
+			return arn.STS(role, "federated-user/"+session), nil
+		}
+		return arn.Root(role), nil
 	}
-	role, session, inSession := strings.Cut(id, ":")
 	e, err := s.config.Store.EntityByID(ctx, role)
 	switch {
 	case err != nil:

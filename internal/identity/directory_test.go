@@ -35,10 +35,13 @@ func TestDirectory(t *testing.T) {
 		t.Errorf("the session is %s", id)
 	}
 	both("arn:aws:iam::" + account + ":root")
+	if id := both("arn:aws:sts::" + account + ":federated-user/kim"); id != account+":kim" {
+		t.Errorf("the federated user is %s", id)
+	}
 	for _, name := range []string{
 		"", "x", "arn:aws:iam::" + account + ":user/alice", "arn:aws:iam::" + account + ":user/team/Alice", "arn:aws:iam::" + other + ":root",
 		"arn:aws:iam::" + account + ":group/x", "arn:aws:sts::" + account + ":assumed-role/reader", "arn:aws:sts::" + account + ":assumed-role/Reader/s",
-		"arn:aws:s3:::bucket",
+		"arn:aws:s3:::bucket", "arn:aws:sts::" + other + ":federated-user/kim", "arn:aws:sts::" + account + ":federated-user/",
 	} {
 		if id, ok, err := w.identity.UniqueID(ctx, name); err != nil || ok {
 			t.Errorf("%q: %s, %v", name, id, err)

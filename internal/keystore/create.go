@@ -27,6 +27,9 @@ func (m *Manager) createCustomKeyStore(ctx context.Context, call *operation.Call
 	if err := checkCreate(in); err != nil {
 		return nil, err
 	}
+	if err := permitted(call, describeClusters); err != nil {
+		return nil, err
+	}
 	cluster, err := m.inspect(ctx, call.Scope, *in.CloudHsmClusterId)
 	if err != nil {
 		return nil, err

@@ -112,7 +112,7 @@ func (s *Service) grantsFor(ctx context.Context, k *snapshot, p *policy.Principa
 		if handle == "" {
 			continue
 		}
-		some, err := s.snapshots.grantsOf(ctx, grantRef{k.ref(), handle})
+		some, err := s.snapshots.grantsOf(ctx, k.grantsTo(handle))
 		if err != nil {
 			return nil, unexpected("reading grants", err)
 		}

@@ -6,6 +6,8 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -31,12 +33,15 @@ func (s *Service) createKey(ctx context.Context, call *operation.Call, in *kms.C
 	if err := checkTags(in.Tags, s.limits.TagsPerKey); err != nil {
 		return nil, err
 	}
+	asked := append(w.conditions("PRIMARY"), bypassConditions(in.BypassPolicyLockoutSafetyCheck)...)
+	if err := s.mayCreate(ctx, call, asked, in.Tags); err != nil {
+		return nil, err
+	}
 	k := s.newKey(call, in, w)
 	if in.Policy != nil {
-		if err := s.checkPolicy(call, k.ARN(), *in.Policy, in.BypassPolicyLockoutSafetyCheck); err != nil {
+		if err := s.adopt(ctx, call, k, asked, *in.Policy, in.BypassPolicyLockoutSafetyCheck); err != nil {
 			return nil, err
 		}
-		k.Policy = *in.Policy
 	}
 	if err := w.supported(); err != nil {
 		return nil, err
@@ -51,6 +56,44 @@ func (s *Service) createKey(ctx context.Context, call *operation.Call, in *kms.C
 		return nil, err
 	}
 	return &kms.CreateKeyOutput{KeyMetadata: made}, nil
+}
+
+// mayCreate asks for CreateKey and, where there are tags, for TagResource: there is no key yet whose policy could tell.
+func (s *Service) mayCreate(ctx context.Context, call *operation.Call, asked []condition, tags []types.Tag) error {
+	for _, action := range []string{"CreateKey", "TagResource"} {
+		if action == "TagResource" && len(tags) == 0 {
+			continue
+		}
+		q := about(action, append(slices.Clone(asked), tagConditions(tags)...)...)
+		if err := s.byIdentity(ctx, call, &q, "*", call.Scope.Account); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// conditions are the condition keys of a new key; kind is that of a multi-Region key.
+func (w wished) conditions(kind string) []condition {
+	all := []condition{
+		{"kms:keyspec", []string{string(w.spec)}},
+		{"kms:customermasterkeyspec", []string{string(w.spec)}},
+		{"kms:keyusage", []string{string(w.usage)}},
+		{"kms:customermasterkeyusage", []string{string(w.usage)}},
+		{"kms:keyorigin", []string{string(w.origin)}},
+		{"kms:multiregion", []string{strconv.FormatBool(w.multiRegion)}},
+	}
+	if w.multiRegion {
+		all = append(all, condition{"kms:multiregionkeytype", []string{kind}})
+	}
+	return all
+}
+
+// bypassConditions tell that the lock-out check is waived. A request that does not say so has no such key.
+func bypassConditions(waived bool) []condition {
+	if !waived {
+		return nil
+	}
+	return []condition{{"kms:bypasspolicylockoutsafetycheck", []string{"true"}}}
 }
 
 // wished is what a caller of CreateKey wants, defaults filled in.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -33,7 +34,8 @@ func (s *Service) scheduleKeyDeletion(
 	if days < minWindow || days > maxWindow {
 		return nil, invalid("PendingWindowInDays must be between %d and %d", minWindow, maxWindow)
 	}
-	k, err := s.key(ctx, call, about("ScheduleKeyDeletion"), *in.KeyId)
+	q := about("ScheduleKeyDeletion", condition{"kms:schedulekeydeletionpendingwindowindays", []string{strconv.Itoa(int(days))}})
+	k, err := s.key(ctx, call, q, *in.KeyId)
 	if err != nil {
 		return nil, err
 	}

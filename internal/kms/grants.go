@@ -107,7 +107,7 @@ func (s *Service) keepGrant(ctx context.Context, call *operation.Call, k *snapsh
 	fresh := g.ID
 	err := s.changeGrant(ctx, call, k, g, func(tx Tx) error {
 		current, err := tx.Key(k.Scope, k.ID)
-		if errors.Is(err, fault.ErrNotFound) {
+		if errors.Is(err, fault.ErrNotFound) || err == nil && !current.Created.Equal(k.Created) {
 			return keyNotFound(k.Scope, k.ID)
 		}
 		if err != nil {
@@ -147,7 +147,7 @@ func (s *Service) insertGrant(tx Tx, g *Grant, fresh string) (string, error) {
 
 // changeGrant runs a change of one grant together with the call's event.
 func (s *Service) changeGrant(ctx context.Context, call *operation.Call, k *snapshot, g *Grant, fn func(Tx) error) error {
-	t := touched{grants: []grantRef{{keyRef{k.Scope, k.ID}, g.Grantee.Handle()}}}
+	t := touched{grants: []grantRef{k.grantsTo(g.Grantee.Handle())}}
 	if err := s.snapshots.change(ctx, call.Event, t, fn); err != nil {
 		return unexpected("changing a grant", err)
 	}

@@ -56,8 +56,10 @@ type world struct {
 	db      *sqlite.DB
 	stores  *fakeStores
 	root    rootkey.Key
-	rows    map[string]operation.Row
-	scope   arn.Scope // of calls
+	// directory knows principals; nil at first.
+	directory kms.Directory
+	rows      map[string]operation.Row
+	scope     arn.Scope // of calls
 	// requests are the request quotas of the next restart.
 	requests *kms.RequestQuotas
 	// settle is the settle time of the next restart.
@@ -101,7 +103,7 @@ func (w *world) with(t testing.TB) *world {
 // restart makes a new service over the same database.
 func (w *world) restart(limits kms.Limits) {
 	w.service = kms.New(kms.Config{
-		Store: w.store, Root: w.root, Default: kms.NewDefaultStore(w.root), Stores: w.stores, Now: w.clock,
+		Store: w.store, Root: w.root, Directory: w.directory, Default: kms.NewDefaultStore(w.root), Stores: w.stores, Now: w.clock,
 		Log: slog.New(slog.DiscardHandler), Limits: limits, Requests: w.requests, Settle: w.settle,
 	})
 	w.rows = map[string]operation.Row{}

@@ -30,7 +30,11 @@ func (s *Service) getKeyPolicy(ctx context.Context, call *operation.Call, in *km
 	if in.PolicyName != nil && *in.PolicyName != policyName {
 		return nil, fault.New("NotFoundException", "No such policy exists")
 	}
-	return &kms.GetKeyPolicyOutput{Policy: &k.Policy, PolicyName: aws.String(policyName)}, nil
+	text, err := s.shownPolicy(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	return &kms.GetKeyPolicyOutput{Policy: &text, PolicyName: aws.String(policyName)}, nil
 }
 
 func (s *Service) listKeyPolicies(ctx context.Context, call *operation.Call, in *kms.ListKeyPoliciesInput) (*kms.ListKeyPoliciesOutput, error) {
@@ -47,16 +51,18 @@ func (s *Service) putKeyPolicy(ctx context.Context, call *operation.Call, in *km
 	if in.PolicyName != nil && *in.PolicyName != policyName {
 		return nil, invalid("The only valid value of PolicyName is %s.", policyName)
 	}
-	k, err := s.key(ctx, call, about("PutKeyPolicy"), *in.KeyId)
+	q := about("PutKeyPolicy", bypassConditions(in.BypassPolicyLockoutSafetyCheck)...)
+	k, err := s.key(ctx, call, q, *in.KeyId)
 	if err != nil {
 		return nil, err
 	}
 	// Outside of the transaction: reading a large document would keep all other writers waiting.
-	if err := s.checkPolicy(call, k.arn, *in.Policy, in.BypassPolicyLockoutSafetyCheck); err != nil {
+	p, err := s.checkPolicy(s.inquiry(ctx, call, &q, &target{key: k, arn: k.arn, account: k.Scope.Account}), *in.Policy, in.BypassPolicyLockoutSafetyCheck)
+	if err != nil {
 		return nil, err
 	}
-	_, err = s.mutate(ctx, call, about("PutKeyPolicy"), k.arn, func(k *Key, _ *audit.Members) error {
-		k.Policy = *in.Policy
+	_, err = s.alter(ctx, call, "PutKeyPolicy", k, func(k *Key, _ *audit.Members) error {
+		p.put(k)
 		return nil
 	})
 	return nil, err

@@ -29,6 +29,9 @@ func (s *Service) updatePrimaryRegion(ctx context.Context, call *operation.Call,
 		return nil, unsupported("%s is the primary key already.", k.arn)
 	}
 	to := Key{Scope: arn.Scope{Account: k.Scope.Account, Region: *in.PrimaryRegion}, ID: k.ID}
+	if err := s.elsewhere(ctx, call, about(op, condition{"kms:primaryregion", []string{*in.PrimaryRegion}}), &to); err != nil {
+		return nil, err
+	}
 	_, err = s.alterFamily(ctx, call, op, k, func(tx Tx, old *Key, family []*Key, _ *audit.Members) error {
 		next := memberIn(family, &to)
 		if next == nil {
@@ -57,6 +60,22 @@ func (s *Service) updatePrimaryRegion(ctx context.Context, call *operation.Call,
 		s.settleLater()
 	}
 	return nil, err
+}
+
+// elsewhere asks for what q wants of a key of the caller's account in another Region.
+func (s *Service) elsewhere(ctx context.Context, call *operation.Call, q question, k *Key) error {
+	found, err := s.keyByID(ctx, k.Scope, k.ID)
+	if err != nil {
+		return err
+	}
+	return s.authorize(ctx, callIn(call, k.Scope.Region), &q, &target{key: found, arn: found.arn, account: k.Scope.Account})
+}
+
+// callIn is the call as policies see it in another Region.
+func callIn(call *operation.Call, region string) *operation.Call {
+	there := *call
+	there.Scope.Region = region
+	return &there
 }
 
 // update makes the key Updating; it becomes afterwards what it was before.

@@ -2,7 +2,6 @@ package kms
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	"keyward/internal/arn"
@@ -13,11 +12,11 @@ import (
 // Directory knows the principals of the installation, those of all accounts. A nil Directory knows nothing: then every
 // principal of the right form is taken to exist, and is known by its name.
 type Directory interface {
-	// UniqueID is what callers of this user, role, session or federated user have as Caller.PrincipalID; for a role, its
-	// sessions have it as Principal.RoleID. fault.ErrNotFound if there is no such principal.
-	UniqueID(ctx context.Context, arn string) (string, error)
-	// Name reverses UniqueID while the principal is there: fault.ErrNotFound afterwards.
-	Name(ctx context.Context, id string) (string, error)
+	// UniqueID is what callers of this user, session or federated user have as Caller.PrincipalID; for a role, its sessions
+	// have it as Principal.RoleID; for an account it is the account. ok is false if there is no such principal.
+	UniqueID(ctx context.Context, arn string) (id string, ok bool, err error)
+	// Name reverses UniqueID; ok is false once the principal is gone.
+	Name(ctx context.Context, id string) (arn string, ok bool, err error)
 }
 
 // kind of a principal's ARN.
@@ -60,22 +59,22 @@ func (s *Service) party(ctx context.Context, name string) (Party, error) {
 	case noPrincipal:
 		return p, invalidPrincipal(name)
 	case accountPrincipal:
-		a, err := arn.Parse(name)
-		p.ID = a.Account
-		return p, err
+		p.ID = strings.Split(name, ":")[4]
 	}
 	if s.directory == nil {
 		return p, nil
 	}
+	var there bool
 	var err error
-	p.ID, err = s.directory.UniqueID(ctx, name)
-	if errors.Is(err, fault.ErrNotFound) {
-		return p, invalidPrincipal(name)
-	}
-	if err != nil {
+	p.ID, there, err = s.directory.UniqueID(ctx, name)
+	switch {
+	case err != nil:
 		return p, unexpected("looking for a principal", err)
+	case !there:
+		return p, invalidPrincipal(name)
+	default:
+		return p, nil
 	}
-	return p, nil
 }
 
 func invalidPrincipal(name string) error {
@@ -87,14 +86,15 @@ func (s *Service) shown(ctx context.Context, p Party) (string, error) {
 	if p.ID == "" || s.directory == nil || principalKind(p.ARN) == accountPrincipal {
 		return p.ARN, nil
 	}
-	name, err := s.directory.Name(ctx, p.ID)
-	if errors.Is(err, fault.ErrNotFound) {
-		return p.ID, nil
-	}
-	if err != nil {
+	name, there, err := s.directory.Name(ctx, p.ID)
+	switch {
+	case err != nil:
 		return "", unexpected("looking for a principal", err)
+	case !there:
+		return p.ID, nil
+	default:
+		return name, nil
 	}
-	return name, nil
 }
 
 // handles are the names by which grants may know a caller, see Party.Handle. Unused places are empty.

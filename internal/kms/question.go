@@ -34,7 +34,9 @@ type condition struct {
 }
 
 // about asks a plain question about a key that is named by id or ARN.
-func about(operation string) question { return question{operation: operation} }
+func about(operation string, request ...condition) question {
+	return question{operation: operation, request: request}
+}
 
 func (q *question) iam() string {
 	if q.action != "" {

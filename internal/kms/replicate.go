@@ -37,15 +37,30 @@ func (s *Service) replicateKey(ctx context.Context, call *operation.Call, in *km
 	if err := checkTags(in.Tags, s.limits.TagsPerKey); err != nil {
 		return nil, err
 	}
-	primary, err := s.primary(ctx, call, "ReplicateKey", *in.KeyId, condition{"kms:replicaregion", []string{*in.ReplicaRegion}})
+	primary, err := s.primary(ctx, call, "ReplicateKey", *in.KeyId, replicateConditions(in)...)
 	if err != nil {
 		return nil, err
 	}
-	replica, err := s.replica(call, in, primary.Key)
+	if err := s.mayCreate(ctx, callIn(call, *in.ReplicaRegion), replicaConditions(in, primary.Key), in.Tags); err != nil {
+		return nil, err
+	}
+	replica, err := s.replica(ctx, call, in, primary.Key)
 	if err != nil {
 		return nil, err
 	}
 	return s.keepReplica(ctx, call, primary, replica)
+}
+
+// replicateConditions are the condition keys of ReplicateKey's request.
+func replicateConditions(in *kms.ReplicateKeyInput) []condition {
+	all := []condition{{"kms:replicaregion", []string{*in.ReplicaRegion}}}
+	return append(all, bypassConditions(in.BypassPolicyLockoutSafetyCheck)...)
+}
+
+// replicaConditions are those of the CreateKey that ReplicateKey is in the other Region.
+func replicaConditions(in *kms.ReplicateKeyInput, primary *Key) []condition {
+	w := wished{primary.Spec, primary.Usage, primary.Origin, true}
+	return append(w.conditions("REPLICA"), bypassConditions(in.BypassPolicyLockoutSafetyCheck)...)
 }
 
 // primary finds the primary key of a family for an operation that only it admits.
@@ -73,7 +88,7 @@ func onlyPrimary(k *Key) error {
 func notPrimary(k *Key) error { return unsupported("%s is not a multi-region primary key.", k.ARN()) }
 
 // replica is the new key in another Region, but for what it shares with the primary.
-func (s *Service) replica(call *operation.Call, in *kms.ReplicateKeyInput, primary *Key) (*Key, error) {
+func (s *Service) replica(ctx context.Context, call *operation.Call, in *kms.ReplicateKeyInput, primary *Key) (*Key, error) {
 	k := &Key{
 		Scope:       arn.Scope{Account: primary.Scope.Account, Region: *in.ReplicaRegion},
 		ID:          primary.ID,
@@ -85,10 +100,9 @@ func (s *Service) replica(call *operation.Call, in *kms.ReplicateKeyInput, prima
 		Tags:        sortTags(in.Tags),
 	}
 	if in.Policy != nil {
-		if err := s.checkPolicy(call, k.ARN(), *in.Policy, in.BypassPolicyLockoutSafetyCheck); err != nil {
+		if err := s.adopt(ctx, call, k, replicaConditions(in, primary), *in.Policy, in.BypassPolicyLockoutSafetyCheck); err != nil {
 			return nil, err
 		}
-		k.Policy = *in.Policy
 	}
 	return k, nil
 }

@@ -2,6 +2,7 @@ package kms
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -59,24 +60,25 @@ func (s *Service) enableKeyRotation(ctx context.Context, call *operation.Call, i
 	if period < minPeriod || period > maxPeriod {
 		return nil, invalid("RotationPeriodInDays must be between %d and %d", minPeriod, maxPeriod)
 	}
-	return s.schedule(ctx, call, "EnableKeyRotation", *in.KeyId, func(r *Rotation) {
+	q := about("EnableKeyRotation", condition{"kms:rotationperiodindays", []string{strconv.Itoa(period)}})
+	return s.schedule(ctx, call, q, *in.KeyId, func(r *Rotation) {
 		r.Enabled, r.Period, r.Next = true, period, s.instant().AddDate(0, 0, period)
 	})
 }
 
 func (s *Service) disableKeyRotation(ctx context.Context, call *operation.Call, in *kms.DisableKeyRotationInput) (*operation.Void, error) {
-	return s.schedule(ctx, call, "DisableKeyRotation", *in.KeyId, func(r *Rotation) {
+	return s.schedule(ctx, call, about("DisableKeyRotation"), *in.KeyId, func(r *Rotation) {
 		r.Enabled, r.Next = false, time.Time{}
 	})
 }
 
 // schedule changes when a key and its relatives rotate.
-func (s *Service) schedule(ctx context.Context, call *operation.Call, op, name string, change func(*Rotation)) (*operation.Void, error) {
-	k, err := s.rotated(ctx, call, about(op), name)
+func (s *Service) schedule(ctx context.Context, call *operation.Call, q question, name string, change func(*Rotation)) (*operation.Void, error) {
+	k, err := s.rotated(ctx, call, q, name)
 	if err != nil {
 		return nil, err
 	}
-	_, err = s.alterFamily(ctx, call, op, k, func(tx Tx, k *Key, family []*Key, _ *audit.Members) error {
+	_, err = s.alterFamily(ctx, call, q.operation, k, func(tx Tx, k *Key, family []*Key, _ *audit.Members) error {
 		change(&k.Rotation)
 		return s.share(tx, k, family)
 	})

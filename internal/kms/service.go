@@ -156,7 +156,7 @@ func (s *Service) API() operation.Service {
 
 // keyless are the operations whose permission IAM alone gives: the wire asks for it. All others have a key, whose
 // policy and grants decide as well.
-var keyless = []string{"CreateKey", "ListKeys", "ListAliases", "GenerateRandom"}
+var keyless = []string{"ListKeys", "ListAliases", "GenerateRandom"}
 
 // asking marks the rows that ask for permission themselves.
 func asking(rows []operation.Row) []operation.Row {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
@@ -72,6 +73,9 @@ func (s *snapshot) sealedBy(h *header) *MaterialRecord {
 
 func (s *snapshot) ref() keyRef { return keyRef{s.Scope, s.ID} }
 
+// grantsTo names the key's grants to a principal.
+func (s *snapshot) grantsTo(handle string) grantRef { return grantRef{s.ref(), s.Created, handle} }
+
 func (s *snapshot) weight() int {
 	w := snapshotShare + compiledShare*len(s.Policy) + len(s.Description)
 	for i := range s.Others {
@@ -93,9 +97,11 @@ type aliasRef struct {
 	name  string
 }
 
-// grantRef names the grants of a key to a principal, by its handle.
+// grantRef names the grants of a key to a principal, by its handle. A multi-Region key that is gone can come back under
+// its id, without its grants: born tells the two apart.
 type grantRef struct {
 	key     keyRef
+	born    time.Time
 	grantee string
 }
 

@@ -78,12 +78,26 @@ func tagMembers(tags []types.Tag) []audit.Members {
 	return all
 }
 
+// tagConditions are the condition keys of tags in a request.
+func tagConditions(tags []types.Tag) []condition {
+	if len(tags) == 0 {
+		return nil
+	}
+	var keys []string
+	all := make([]condition, 0, len(tags)+1)
+	for _, t := range tags {
+		keys = append(keys, *t.TagKey)
+		all = append(all, condition{"aws:requesttag/" + strings.ToLower(*t.TagKey), []string{aws.ToString(t.TagValue)}})
+	}
+	return append(all, condition{"aws:tagkeys", keys})
+}
+
 func (s *Service) tagResource(ctx context.Context, call *operation.Call, in *kms.TagResourceInput) (*operation.Void, error) {
 	call.Event.Request.Add("tags", tagMembers(in.Tags))
 	if err := checkTags(in.Tags, s.limits.TagsPerKey); err != nil {
 		return nil, err
 	}
-	_, err := s.mutate(ctx, call, about("TagResource"), *in.KeyId, func(k *Key, _ *audit.Members) error {
+	_, err := s.mutate(ctx, call, about("TagResource", tagConditions(in.Tags)...), *in.KeyId, func(k *Key, _ *audit.Members) error {
 		k.Tags = mergeTags(k.Tags, in.Tags)
 		return checkTagCount(len(k.Tags), s.limits.TagsPerKey)
 	})
@@ -92,7 +106,7 @@ func (s *Service) tagResource(ctx context.Context, call *operation.Call, in *kms
 
 // untagResource passes over keys that are not there.
 func (s *Service) untagResource(ctx context.Context, call *operation.Call, in *kms.UntagResourceInput) (*operation.Void, error) {
-	_, err := s.mutate(ctx, call, about("UntagResource"), *in.KeyId, func(k *Key, _ *audit.Members) error {
+	_, err := s.mutate(ctx, call, about("UntagResource", condition{"aws:tagkeys", in.TagKeys}), *in.KeyId, func(k *Key, _ *audit.Members) error {
 		k.Tags = slices.DeleteFunc(slices.Clone(k.Tags), func(t types.Tag) bool {
 			return slices.Contains(in.TagKeys, aws.ToString(t.TagKey))
 		})

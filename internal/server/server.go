@@ -335,7 +335,7 @@ func (i *installation) openKeyStores(ctx context.Context) error {
 
 func (i *installation) openKeys(context.Context) error {
 	i.keys = keys.New(keys.Config{
-		Store: i.db.KMS(), Root: i.root, Default: keys.NewDefaultStore(i.root), Stores: i.stores,
+		Store: i.db.KMS(), Root: i.root, Directory: i.identity, Default: keys.NewDefaultStore(i.root), Stores: i.stores,
 		Now: i.clock.Now, Log: i.config.Log, Settle: i.config.SettleTime,
 		Limits: i.quotas.limits, Requests: i.quotas.requests,
 	})
