@@ -23,7 +23,7 @@ func (db *DB) KMS() kms.Store { return &kmsStore{db: db} }
 type kmsStore struct {
 	db *DB
 	// The reads of calls that miss the cache, prepared once; they end with the database's connections.
-	key, alias statement
+	key, alias, grants statement
 }
 
 // statement is prepared at its first use.

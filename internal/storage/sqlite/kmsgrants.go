@@ -14,6 +14,8 @@ const (
 	grantColumns = `account, region, key_id, id, name, grantee, grantee_arn, retiring, retiring_arn, issuer, fingerprint, created_ms, terms`
 	selectGrants = `SELECT ` + grantColumns + ` FROM kms_grant`
 	ofKey        = ` WHERE account = ? AND region = ? AND key_id = ?`
+	// grantsTo leaves the limit out: with a bound one SQLite compiles a prepared statement anew for every execution.
+	grantsTo = selectGrants + ofKey + ` AND grantee = ? ORDER BY id`
 )
 
 // grantTerms is what is kept of a grant without ever being searched for.
@@ -32,6 +34,9 @@ func (s *kmsStore) Grant(ctx context.Context, scope arn.Scope, keyID, id string)
 }
 
 func (s *kmsStore) Grants(ctx context.Context, scope arn.Scope, keyID string, f kms.GrantFilter, limit int) ([]kms.Grant, error) {
+	if f == (kms.GrantFilter{Grantee: f.Grantee}) && f.Grantee != "" {
+		return s.grantsTo(ctx, scope, keyID, f.Grantee, limit)
+	}
 	query := selectGrants + ofKey + ` AND id > ?`
 	args := []any{scope.Account, scope.Region, keyID, f.After}
 	if f.ID != "" {
@@ -42,6 +47,17 @@ func (s *kmsStore) Grants(ctx context.Context, scope arn.Scope, keyID string, f 
 	}
 	rows, err := s.db.read.QueryContext(ctx, query+` ORDER BY id LIMIT ?`, append(args, limit)...)
 	return collect(rows, err, scanGrant)
+}
+
+// grantsTo is asked for every key and principal that no cache holds.
+func (s *kmsStore) grantsTo(ctx context.Context, scope arn.Scope, keyID, grantee string, limit int) ([]kms.Grant, error) {
+	stmt, err := s.grants.on(s.db.read, grantsTo)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := stmt.QueryContext(ctx, scope.Account, scope.Region, keyID, grantee)
+	all, err := collect(rows, err, scanGrant)
+	return all[:min(len(all), limit)], err
 }
 
 func (s *kmsStore) RetirableGrants(ctx context.Context, region, retiring, after string, limit int) ([]kms.Grant, error) {
