@@ -34,6 +34,11 @@ type stack struct {
 	credentials aws.Credentials
 	bare        *bare.Handler
 	key         string
+	// What is behind the handler.
+	store     kms.Store
+	material  *kms.DefaultStore
+	rows      map[string]operation.Row
+	principal *policy.Principal
 }
 
 func newStack(b *testing.B, relaxed bool) *stack {
@@ -58,8 +63,14 @@ func newStack(b *testing.B, relaxed bool) *stack {
 		b.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	keys := kms.New(kms.Config{Store: db.KMS(), Root: root, Default: kms.NewDefaultStore(root), Now: time.Now, Log: log})
-	s := &stack{credentials: aws.Credentials{AccessKeyID: admin.AccessKeyID, SecretAccessKey: string(secretKey.Expose())}}
+	s := &stack{
+		credentials: aws.Credentials{AccessKeyID: admin.AccessKeyID, SecretAccessKey: string(secretKey.Expose())},
+		store:       db.KMS(), material: kms.NewDefaultStore(root), rows: map[string]operation.Row{},
+	}
+	keys := kms.New(kms.Config{Store: s.store, Root: root, Default: s.material, Now: time.Now, Log: log})
+	for _, row := range keys.API().Rows {
+		s.rows[row.Name] = row
+	}
 	if s.bare, err = bare.New(admin.AccessKeyID, secretKey, time.Now); err != nil {
 		b.Fatal(err)
 	}
@@ -69,29 +80,27 @@ func newStack(b *testing.B, relaxed bool) *stack {
 	if err != nil {
 		b.Fatal(err)
 	}
-	principal, err := users.Principal(b.Context(), admin.AccessKeyID)
-	if err != nil {
+	if s.principal, err = users.Principal(b.Context(), admin.AccessKeyID); err != nil {
 		b.Fatal(err)
 	}
-	s.key = create(b, keys, principal)
+	s.key = *invoke[awskms.CreateKeyOutput](b, s, "CreateKey", &awskms.CreateKeyInput{}).KeyMetadata.KeyId
 	return s
 }
 
-func create(b *testing.B, keys *kms.Service, principal *policy.Principal) string {
+// home is where everything is.
+var home = arn.Scope{Account: account, Region: "us-east-1"}
+
+// invoke runs an operation without the wire.
+func invoke[Out any](b *testing.B, s *stack, name string, in any) *Out {
 	b.Helper()
-	for _, row := range keys.API().Rows {
-		if row.Name != "CreateKey" {
-			continue
-		}
-		call := &operation.Call{Scope: arn.Scope{Account: account, Region: "us-east-1"}, Caller: principal.Caller, Principal: principal, Event: &audit.Event{Time: time.Now()}}
-		out, err := row.Invoke(b.Context(), call, &awskms.CreateKeyInput{})
-		if err != nil {
-			b.Fatal(err)
-		}
-		return *out.(*awskms.CreateKeyOutput).KeyMetadata.KeyId
+	call := &operation.Call{
+		Scope: home, Caller: s.principal.Caller, Principal: s.principal, Time: time.Now(), Event: &audit.Event{Time: time.Now()},
 	}
-	b.Fatal("there is no CreateKey")
-	return ""
+	out, err := s.rows[name].Invoke(b.Context(), call, in)
+	if err != nil {
+		b.Fatalf("%s: %v", name, err)
+	}
+	return out.(*Out)
 }
 
 // spent is the processor time that this process has used. Unlike the time of day it does not depend on what else the
