@@ -20,11 +20,12 @@ lint: dist/staticcheck
 dist/staticcheck: tools/go.mod
 	go build -C tools -o ../dist/staticcheck honnef.co/go/tools/cmd/staticcheck
 
-clients: ## sops, cosign, SDKs and others do their job on an installation; needs Node.js
+clients: dist/staticcheck ## sops, cosign, SDKs and others do their job on an installation; needs Node.js
 	npm ci --prefix conformance/js --ignore-scripts --no-audit --no-fund
 	go -C conformance/clients tool -n sops
 	go -C conformance/clients tool -n cosign
 	go -C conformance vet ./...
+	cd conformance && ../dist/staticcheck ./...
 	go -C conformance test -count=1 -timeout 10m ./...
 
 bench: ## the ratios of docs/performance.md, measured here and now
