@@ -1,0 +1,238 @@
+package identity_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+)
+
+// issuer is an identity provider on this machine.
+type issuer struct {
+	*httptest.Server
+	keys    atomic.Pointer[jose.JSONWebKeySet]
+	asked   atomic.Int32
+	private crypto.Signer
+}
+
+func newIssuer(t *testing.T) *issuer {
+	t.Helper()
+	i := &issuer{}
+	mux := http.NewServeMux()
+	i.Server = httptest.NewServer(mux)
+	t.Cleanup(i.Close)
+	answer := func(w http.ResponseWriter, v any) {
+		if err := json.NewEncoder(w).Encode(v); err != nil {
+			t.Error(err)
+		}
+	}
+	mux.HandleFunc("/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, map[string]string{"issuer": i.URL, "jwks_uri": i.URL + "/keys"})
+	})
+	mux.HandleFunc("/keys", func(w http.ResponseWriter, _ *http.Request) {
+		i.asked.Add(1)
+		answer(w, i.keys.Load())
+	})
+	i.rotate(t, "first")
+	return i
+}
+
+// rotate makes the issuer sign with a new key.
+func (i *issuer) rotate(t *testing.T, id string) {
+	t.Helper()
+	k, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.private = k
+	i.keys.Store(&jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: k.Public(), KeyID: id, Algorithm: "RS256", Use: "sig"}}})
+}
+
+func (i *issuer) claims() map[string]any {
+	now := time.Now()
+	return map[string]any{"iss": i.URL, "aud": "app", "sub": "repo:x", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()}
+}
+
+// sign makes a token; alg and key may be others than the issuer's.
+func sign(t *testing.T, alg jose.SignatureAlgorithm, key any, id string, claims any) string {
+	t.Helper()
+	s, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, (&jose.SignerOptions{}).WithHeader("kid", id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := jwt.Signed(s).Claims(claims).Serialize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// federated makes the issuer a provider of the account, with a role for its subject.
+func (w *world) federated(i *issuer) (role *string) {
+	w.Helper()
+	p, err := w.iam(w.admin).CreateOpenIDConnectProvider(w.Context(), &iam.CreateOpenIDConnectProviderInput{Url: &i.URL, ClientIDList: []string{"app"}})
+	w.must(err)
+	host := strings.TrimPrefix(i.URL, "http://")
+	return w.role("web", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Federated":"`+*p.OpenIDConnectProviderArn+`"},
+		"Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringEquals":{"`+host+`:aud":"app"},"StringLike":{"`+host+`:sub":"repo:*"}}}]}`, listKeys)
+}
+
+func (w *world) web(role *string, token string) (*sts.AssumeRoleWithWebIdentityOutput, error) {
+	c := w.config(aws.Credentials{})
+	c.Credentials = aws.AnonymousCredentials{}
+	return sts.NewFromConfig(c).AssumeRoleWithWebIdentity(context.Background(), &sts.AssumeRoleWithWebIdentityInput{
+		RoleArn: role, RoleSessionName: aws.String("job"), WebIdentityToken: &token,
+	})
+}
+
+func TestAssumeRoleWithWebIdentity(t *testing.T) {
+	w, i := newWorld(t), newIssuer(t)
+	role := w.federated(i)
+	token := sign(t, jose.RS256, i.private, "first", i.claims())
+	out, err := w.web(role, token)
+	w.must(err)
+	s := session(out.Credentials)
+	if got := w.whoami(s); got != "arn:aws:sts::"+account+":assumed-role/web/job" || *out.SubjectFromWebIdentityToken != "repo:x" || *out.Audience != "app" {
+		t.Errorf("authenticated as %s, %+v", got, out)
+	}
+	if got := w.listKeys(s); got != "" {
+		t.Errorf("the role may not list keys: %s", got)
+	}
+	e := w.lastEvent("AssumeRoleWithWebIdentity")
+	for _, part := range []string{`"type":"WebIdentityUser"`, `"userName":"repo:x"`, `"identityProvider":"arn:aws:iam::` + account + `:oidc-provider/127.0.0.1`} {
+		if !strings.Contains(e, part) {
+			t.Errorf("event %s lacks %s", e, part)
+		}
+	}
+	if strings.Contains(strings.Join(w.events(), ""), token) {
+		t.Error("the token is in the events")
+	}
+	if n := i.asked.Load(); n != 1 {
+		t.Errorf("keys were fetched %d times", n)
+	}
+}
+
+func TestTokensThatProveNothing(t *testing.T) {
+	w, i := newWorld(t), newIssuer(t)
+	role := w.federated(i)
+	forger, err := rsa.GenerateKey(rand.Reader, 2048)
+	w.must(err)
+	curve, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	w.must(err)
+	with := func(name string, value any) map[string]any {
+		c := i.claims()
+		c[name] = value
+		return c
+	}
+	good := sign(t, jose.RS256, i.private, "first", i.claims())
+	parts := strings.Split(good, ".")
+	for what, c := range map[string]struct{ token, code string }{
+		"no token":                      {"xxxx", "InvalidIdentityToken"},
+		"unsigned":                      {"eyJhbGciOiJub25lIn0." + parts[1] + ".", "InvalidIdentityToken"},
+		"the public key as HMAC secret": {sign(t, jose.HS256, i.private.Public().(*rsa.PublicKey).N.Bytes(), "first", i.claims()), "InvalidIdentityToken"},
+		"another's key":                 {sign(t, jose.RS256, forger, "first", i.claims()), "InvalidIdentityToken"},
+		"another kind of key":           {sign(t, jose.ES256, curve, "first", i.claims()), "InvalidIdentityToken"},
+		"an unknown key":                {sign(t, jose.RS256, i.private, "second", i.claims()), "InvalidIdentityToken"},
+		"changed":                       {parts[0] + "." + strings.Split(sign(t, jose.RS256, i.private, "first", with("sub", "repo:y")), ".")[1] + "." + parts[2], "InvalidIdentityToken"},
+		"another issuer":                {sign(t, jose.RS256, i.private, "first", with("iss", "https://issuer.example")), "InvalidIdentityToken"},
+		"the issuer over TLS":           {sign(t, jose.RS256, i.private, "first", with("iss", strings.Replace(i.URL, "http", "https", 1))), "InvalidIdentityToken"},
+		"for somebody else":             {sign(t, jose.RS256, i.private, "first", with("aud", "other")), "InvalidIdentityToken"},
+		"expired":                       {sign(t, jose.RS256, i.private, "first", with("exp", time.Now().Add(-time.Second).Unix())), "ExpiredTokenException"},
+		"without an end":                {sign(t, jose.RS256, i.private, "first", with("exp", nil)), "InvalidIdentityToken"},
+		"not valid yet":                 {sign(t, jose.RS256, i.private, "first", with("nbf", time.Now().Add(time.Hour).Unix())), "InvalidIdentityToken"},
+		"without a subject":             {sign(t, jose.RS256, i.private, "first", with("sub", "")), "InvalidIdentityToken"},
+		"a subject not wanted":          {sign(t, jose.RS256, i.private, "first", with("sub", "user:x")), "AccessDenied"},
+	} {
+		if _, err := w.web(role, c.token); code(err) != c.code {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := w.web(aws.String(*role+"x"), good); code(err) != "AccessDenied" {
+		t.Errorf("no such role: %v", err)
+	}
+	plain := w.role("plain", trusting("arn:aws:iam::"+account+":root"), listKeys)
+	if _, err := w.web(plain, good); code(err) != "AccessDenied" {
+		t.Errorf("a role that does not trust the provider: %v", err)
+	}
+}
+
+func TestNewKeysOfAProvider(t *testing.T) {
+	w, i := newWorld(t), newIssuer(t)
+	role := w.federated(i)
+	_, err := w.web(role, sign(t, jose.RS256, i.private, "first", i.claims()))
+	w.must(err)
+	i.rotate(t, "second")
+	token := sign(t, jose.RS256, i.private, "second", i.claims())
+	if _, err := w.web(role, token); code(err) != "InvalidIdentityToken" || i.asked.Load() != 1 {
+		t.Errorf("keys were fetched %d times: %v", i.asked.Load(), err)
+	}
+	w.ahead.Store(int64(11 * time.Second)) // strangers cannot make keyward ask more often
+	_, err = w.web(role, token)
+	w.must(err)
+	if n := i.asked.Load(); n != 2 {
+		t.Errorf("keys were fetched %d times", n)
+	}
+}
+
+func TestProvidersThatAreOutOfReach(t *testing.T) {
+	w, i := newWorld(t), newIssuer(t)
+	role := w.federated(i)
+	token := sign(t, jose.RS256, i.private, "first", i.claims())
+	i.Close()
+	_, err := w.web(role, token)
+	w.refused("down", err, "IDPCommunicationError", "Error communicating with identity provider.")
+}
+
+func TestWhereIssuersMayBe(t *testing.T) {
+	w := newWorld(t)
+	for address, want := range map[string]string{
+		"https://issuer.example/a": "", "http://127.0.0.1:1": "", "http://[::1]:1": "",
+		"http://issuer.example": "ValidationError", "http://localhost:1": "ValidationError", "http://10.0.0.1": "ValidationError",
+		"ftp://issuer.example": "ValidationError", "issuer.example": "InvalidInput", "https://u:p@issuer.example": "InvalidInput",
+		"https://issuer.example?q": "InvalidInput",
+	} {
+		_, err := w.iam(w.admin).CreateOpenIDConnectProvider(t.Context(), &iam.CreateOpenIDConnectProviderInput{Url: &address, ClientIDList: []string{"app"}})
+		if code(err) != want {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	all, err := w.iam(w.admin).ListOpenIDConnectProviders(t.Context(), &iam.ListOpenIDConnectProvidersInput{})
+	w.must(err)
+	for _, p := range all.OpenIDConnectProviderList {
+		_, err := w.iam(w.admin).DeleteOpenIDConnectProvider(t.Context(), &iam.DeleteOpenIDConnectProviderInput{OpenIDConnectProviderArn: p.Arn})
+		w.must(err)
+	}
+	if len(all.OpenIDConnectProviderList) != 3 {
+		t.Errorf("%d providers", len(all.OpenIDConnectProviderList))
+	}
+}
+
+func TestOnlyWebIdentityNeedsNoSignature(t *testing.T) {
+	w := newWorld(t)
+	for _, action := range []string{"GetCallerIdentity", "GetSessionToken", "AssumeRole", "NoSuchAction"} {
+		r, err := http.Post(w.url, "application/x-www-form-urlencoded", strings.NewReader("Version=2011-06-15&Action="+action))
+		w.must(err)
+		w.must(r.Body.Close())
+		if r.StatusCode != http.StatusForbidden {
+			t.Errorf("%s: %s", action, r.Status)
+		}
+	}
+	if n := len(w.events()); n != 0 {
+		t.Errorf("%d events of calls from nobody", n)
+	}
+}
