@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/cloudhsmv2"
+
 	"keyward/internal/operation"
 )
 
@@ -98,19 +100,19 @@ func (s *Service) API() operation.Service {
 		Rows: []operation.Row{
 			operation.Write("CreateCluster", s.createCluster, "HsmType", "SubnetIds", "SourceBackupId", "Mode", "NetworkType", "BackupRetentionPolicy"),
 			operation.Read("DescribeClusters", s.describeClusters, "Filters", "MaxResults"),
-			operation.Write("CreateHsm", s.createHsm, "ClusterId", "AvailabilityZone", "IpAddress"),
-			operation.Write("InitializeCluster", s.initializeCluster, "ClusterId"),
-			operation.Write("DeleteHsm", s.deleteHsm, "ClusterId", "HsmId", "EniId", "EniIp"),
-			operation.Write("DeleteCluster", s.deleteCluster, "ClusterId"),
-			operation.Write("ModifyCluster", s.modifyCluster, "ClusterId", "HsmType", "BackupRetentionPolicy"),
+			on(operation.Write("CreateHsm", s.createHsm, "ClusterId", "AvailabilityZone", "IpAddress"), func(in *cloudhsmv2.CreateHsmInput) *string { return in.ClusterId }),
+			on(operation.Write("InitializeCluster", s.initializeCluster, "ClusterId"), func(in *cloudhsmv2.InitializeClusterInput) *string { return in.ClusterId }),
+			on(operation.Write("DeleteHsm", s.deleteHsm, "ClusterId", "HsmId", "EniId", "EniIp"), func(in *cloudhsmv2.DeleteHsmInput) *string { return in.ClusterId }),
+			on(operation.Write("DeleteCluster", s.deleteCluster, "ClusterId"), func(in *cloudhsmv2.DeleteClusterInput) *string { return in.ClusterId }),
+			on(operation.Write("ModifyCluster", s.modifyCluster, "ClusterId", "HsmType", "BackupRetentionPolicy"), func(in *cloudhsmv2.ModifyClusterInput) *string { return in.ClusterId }),
 			operation.Read("DescribeBackups", s.describeBackups, "Filters", "MaxResults", "Shared", "SortAscending"),
-			operation.Write("DeleteBackup", s.deleteBackup, "BackupId"),
-			operation.Write("RestoreBackup", s.restoreBackup, "BackupId"),
-			operation.Write("ModifyBackupAttributes", s.modifyBackupAttributes, "BackupId", "NeverExpires"),
-			operation.Write("CopyBackupToRegion", s.copyBackupToRegion, "BackupId", "DestinationRegion"),
-			operation.Write("TagResource", s.tagResource, "ResourceId"),
-			operation.Write("UntagResource", s.untagResource, "ResourceId", "TagKeyList"),
-			operation.Read("ListTags", s.listTags, "ResourceId", "MaxResults"),
+			on(operation.Write("DeleteBackup", s.deleteBackup, "BackupId"), func(in *cloudhsmv2.DeleteBackupInput) *string { return in.BackupId }),
+			on(operation.Write("RestoreBackup", s.restoreBackup, "BackupId"), func(in *cloudhsmv2.RestoreBackupInput) *string { return in.BackupId }),
+			on(operation.Write("ModifyBackupAttributes", s.modifyBackupAttributes, "BackupId", "NeverExpires"), func(in *cloudhsmv2.ModifyBackupAttributesInput) *string { return in.BackupId }),
+			on(operation.Write("CopyBackupToRegion", s.copyBackupToRegion, "BackupId", "DestinationRegion"), func(in *cloudhsmv2.CopyBackupToRegionInput) *string { return in.BackupId }),
+			on(operation.Write("TagResource", s.tagResource, "ResourceId"), func(in *cloudhsmv2.TagResourceInput) *string { return in.ResourceId }),
+			on(operation.Write("UntagResource", s.untagResource, "ResourceId", "TagKeyList"), func(in *cloudhsmv2.UntagResourceInput) *string { return in.ResourceId }),
+			on(operation.Read("ListTags", s.listTags, "ResourceId", "MaxResults"), func(in *cloudhsmv2.ListTagsInput) *string { return in.ResourceId }),
 		},
 	}
 }
