@@ -54,7 +54,7 @@ func (s *Service) assumeRole(ctx context.Context, c *operation.Call, in *sts.Ass
 	user := assumedRole(c, role, session)
 	credentials, err := s.open(ctx, c, session)
 	return &sts.AssumeRoleOutput{
-		AssumedRoleUser: user, Credentials: credentials, PackedPolicySize: session.packed(), SourceIdentity: optional(session.SourceIdentity),
+		AssumedRoleUser: user, Credentials: credentials, SourceIdentity: optional(session.SourceIdentity),
 	}, err
 }
 

@@ -130,18 +130,15 @@ func (s *Service) getFederationToken(ctx context.Context, c *operation.Call, in 
 	}
 	credentials, err := s.open(ctx, c, session)
 	return &sts.GetFederationTokenOutput{
-		Credentials: credentials, PackedPolicySize: session.packed(), FederatedUser: &types.FederatedUser{
+		Credentials: credentials, FederatedUser: &types.FederatedUser{
 			Arn:             aws.String(arn.STS(session.Account, "federated-user/"+session.Name)),
 			FederatedUserId: aws.String(session.Account + ":" + session.Name),
 		},
 	}, err
 }
 
-// Session policies (IAM guide, "IAM and AWS STS quotas").
-const (
-	maxSessionPolicies = 10
-	maxSessionSize     = 2048
-)
+// maxSessionPolicies is how many managed policies a session is made with (IAM guide, "IAM and AWS STS quotas").
+const maxSessionPolicies = 10
 
 // scope gives a session its policies. Managed ones are taken as they are whenever the session is used.
 func (s *Service) scope(ctx context.Context, t *Session, document *string, arns []types.PolicyDescriptorType) error {
@@ -161,24 +158,6 @@ func (s *Service) scope(ctx context.Context, t *Session, document *string, arns 
 		t.Scoped, t.Managed = true, append(t.Managed, *p.Arn)
 	}
 	return nil
-}
-
-// packed is how full a session's policies and tags are, in percent; nil without any.
-func (t *Session) packed() *int32 {
-	n := 0
-	for _, document := range t.Inline {
-		n += len(document)
-	}
-	for _, name := range t.Managed {
-		n += len(name)
-	}
-	for _, tag := range t.Tags {
-		n += len(tag.Key) + len(tag.Value)
-	}
-	if n == 0 {
-		return nil
-	}
-	return aws.Int32(int32(min(100, max(1, n*100/maxSessionSize))))
 }
 
 func sessionTags(in []types.Tag) ([]Tag, error) {

@@ -52,7 +52,7 @@ func (s *Service) assumeRoleWithWebIdentity(ctx context.Context, c *operation.Ca
 	user := assumedRole(c, role, session)
 	credentials, err := s.open(ctx, c, session)
 	return &sts.AssumeRoleWithWebIdentityOutput{
-		AssumedRoleUser: user, Credentials: credentials, PackedPolicySize: session.packed(), Provider: aws.String(p.ARN()),
+		AssumedRoleUser: user, Credentials: credentials, Provider: aws.String(p.ARN()),
 		Audience: aws.String(claims.audience), SubjectFromWebIdentityToken: aws.String(claims.Subject),
 	}, err
 }

@@ -132,7 +132,7 @@ func newWorldWith(t testing.TB, recorder audit.Recorder) *world {
 		t.Fatal(err)
 	}
 	h, err := wire.New(wire.Config{
-		Services:      []operation.Service{toyKMS(), toyCloudHSM(), w.identity.STS(), toyEC2()},
+		Services:      []operation.Service{toyKMS(), toyCloudHSM(), w.identity.IAM(), w.identity.STS(), toyEC2()},
 		Authenticator: w.identity, Recorder: recorder,
 		Now: func() time.Time { return *w.now.Load() },
 		Log: slog.New(slog.NewTextHandler(&w.log, nil)),
