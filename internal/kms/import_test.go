@@ -2,6 +2,8 @@ package kms_test
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -185,6 +187,47 @@ func TestImportRefuses(t *testing.T) {
 	if m := w.describe(*k.KeyId); m.KeyState != "PendingImport" || m.CurrentKeyMaterialId != nil {
 		t.Errorf("refusals left a trace: %+v", m)
 	}
+}
+
+// TestImportIntoKeysOfOtherSpecs: they take one material, and only such as fits.
+func TestImportIntoKeysOfOtherSpecs(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	k := w.createExternal(func(in *awskms.CreateKeyInput) {
+		in.KeySpec, in.KeyUsage = types.KeySpecEccNistP256, types.KeyUsageTypeSignVerify
+	})
+	private := func(curve elliptic.Curve) []byte {
+		key, err := ecdsa.GenerateKey(curve, rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		der, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return der
+	}
+	mine := private(elliptic.P256())
+	unfit := "The key material is not valid for the key spec ECC_NIST_P256."
+	w.refused("ImportKeyMaterial", w.wrapped(*k.KeyId, private(elliptic.P384())), "IncorrectKeyMaterialException", unfit)
+	w.refused("ImportKeyMaterial", w.wrapped(*k.KeyId, key256(1)), "IncorrectKeyMaterialException", unfit)
+	typed := w.wrapped(*k.KeyId, mine)
+	typed.ImportType = types.ImportTypeNewKeyMaterial
+	w.refused("ImportKeyMaterial", typed, "ValidationException",
+		"ImportType, KeyMaterialDescription and KeyMaterialId can only be used with symmetric encryption keys.")
+	short := w.wrapped(*k.KeyId, mine)
+	short.EncryptedKeyMaterial = short.EncryptedKeyMaterial[1:]
+	w.refused("ImportKeyMaterial", short, "ValidationException", "Invalid encrypted key size.")
+
+	w.bring(w.wrapped(*k.KeyId, mine))
+	out := do[awskms.SignOutput](w, "Sign", &awskms.SignInput{KeyId: k.KeyId, Message: []byte("x"), SigningAlgorithm: "ECDSA_SHA_256"})
+	w.refused("ImportKeyMaterial", w.wrapped(*k.KeyId, private(elliptic.P256())), "IncorrectKeyMaterialException",
+		"The key material is not the same as was imported into this key before.")
+	w.must("DeleteImportedKeyMaterial", &awskms.DeleteImportedKeyMaterialInput{KeyId: k.KeyId})
+	w.refused("GetPublicKey", &awskms.GetPublicKeyInput{KeyId: k.KeyId}, "KMSInvalidStateException", *k.Arn+" is pending import.")
+	w.bring(w.wrapped(*k.KeyId, mine))
+	w.must("Verify", &awskms.VerifyInput{KeyId: k.KeyId, Message: []byte("x"), Signature: out.Signature, SigningAlgorithm: "ECDSA_SHA_256"})
+	w.refused("CreateKey", &awskms.CreateKeyInput{Origin: types.OriginTypeExternal, KeySpec: types.KeySpecMlDsa44, KeyUsage: types.KeyUsageTypeSignVerify},
+		"UnsupportedOperationException", "Key material of a ML_DSA_44 key cannot be imported.")
 }
 
 func TestWrappingAlgorithms(t *testing.T) {
