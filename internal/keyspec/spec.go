@@ -77,7 +77,7 @@ func (s *Spec) Asymmetric() bool { return s.family != symmetric && s.family != h
 // Importable reports whether AWS lets owners bring material of the spec (AWS KMS Developer Guide, "Importing key
 // material").
 func (s *Spec) Importable() bool {
-	return s.family != mlDSA && s.family != mlKEM && s.family != edwards
+	return s.family != mlDSA && s.family != mlKEM
 }
 
 // EncryptionAlgorithms of keys that encrypt; nil for others.
