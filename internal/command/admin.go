@@ -17,6 +17,7 @@ type adminCommand struct {
 	HsmAudit      hsmAuditCommand `cmd:"" help:"Print an HSM's own log of management commands."`
 	CreateAccount createAccount   `cmd:"" help:"Make another account in a running installation, with a user \"admin\"."`
 	ListAccounts  listAccounts    `cmd:"" help:"List a running installation's accounts."`
+	Explain       explainCommand  `cmd:"" help:"Say whether a principal may do something with a key, and by what."`
 }
 
 // trailCommand is `keyward admin trail …`.

@@ -60,14 +60,21 @@ func principal(call *operation.Call) *policy.Principal {
 // says the same as of one that is not the caller's to use.
 func (s *Service) authorize(ctx context.Context, call *operation.Call, q *question, t *target) error {
 	c := s.inquiry(ctx, call, q, t)
-	if t.key != nil {
-		c.request.ResourcePolicy = t.key.policy
-		var err error
-		if c.request.Grants, err = s.grantsFor(ctx, t.key, c.request.Principal, q); err != nil {
-			return err
-		}
+	if err := c.consider(); err != nil {
+		return err
 	}
 	return c.decide(t.on)
+}
+
+// consider adds the policy and the grants of the key that is asked about.
+func (c *keyContext) consider() (err error) {
+	k := c.target.key
+	if k == nil {
+		return nil
+	}
+	c.request.ResourcePolicy = k.policy
+	c.request.Grants, err = c.service.grantsFor(c.ctx, k, c.request.Principal, c.question)
+	return err
 }
 
 // inquiry prepares a request about t that nothing but the principal's own policies could allow.

@@ -42,6 +42,7 @@ func (i *installation) openAdmin(context.Context) error {
 	mux.HandleFunc("GET "+hsmAuditPath, i.serveHsmAudit)
 	mux.HandleFunc("POST "+accountsPath, i.createAccount)
 	mux.HandleFunc("GET "+accountsPath, i.listAccounts)
+	mux.HandleFunc("GET "+explainPath, i.explain)
 	if i.config.Dev {
 		serveClock(mux, i.clock, i.db)
 	}
