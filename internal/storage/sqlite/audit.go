@@ -78,7 +78,7 @@ func newBatch() *batch { return &batch{tried: make(chan struct{}), done: make(ch
 
 // Record implements audit.Recorder.
 func (db *DB) Record(ctx context.Context, e *audit.Event) error {
-	b, err := db.audit.add(e)
+	b, err := db.audit.add(ctx, e)
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,8 @@ func (db *DB) Record(ctx context.Context, e *audit.Event) error {
 	}
 }
 
-func (r *recorder) add(e *audit.Event) (*batch, error) {
+// add waits while the batch that is being gathered is full: the disk does not keep up.
+func (r *recorder) add(ctx context.Context, e *audit.Event) (*batch, error) {
 	buffer := lines.Get().(*[]byte)
 	defer lines.Put(buffer)
 	line, err := e.AppendJSON((*buffer)[:0])
@@ -108,22 +109,32 @@ func (r *recorder) add(e *audit.Event) (*batch, error) {
 	if cap(line) <= maxSpare {
 		*buffer = line
 	}
-	return r.join(e, line)
+	for {
+		b, joined, err := r.join(e, line)
+		if joined || err != nil {
+			return b, err
+		}
+		select {
+		case <-b.tried:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
-// join adds an event, written down as a line, to the batch that is being gathered.
-func (r *recorder) join(e *audit.Event, line []byte) (*batch, error) {
+// join adds an event, written down as a line, to the batch that is being gathered, unless that is full.
+func (r *recorder) join(e *audit.Event, line []byte) (b *batch, joined bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		return nil, errAuditClosed
+		return nil, false, errAuditClosed
 	}
 	if r.failing != nil {
-		return nil, fmt.Errorf("events answered before are still to be kept: %w", r.failing)
+		return nil, false, fmt.Errorf("events answered before are still to be kept: %w", r.failing)
 	}
-	b := r.current
+	b = r.current
 	if len(b.events) > maxBatch {
-		return nil, fmt.Errorf("storage: %d events are waiting to be kept", b.count)
+		return b, false, nil
 	}
 	if b.count == 0 {
 		b.events = r.buffer()
@@ -137,7 +148,7 @@ func (r *recorder) join(e *audit.Event, line []byte) (*batch, error) {
 	case r.wake <- struct{}{}:
 	default:
 	}
-	return b, nil
+	return b, true, nil
 }
 
 // buffer is for a new batch.
@@ -297,6 +308,7 @@ func (r *recorder) close() error {
 		if last.count > 0 {
 			last.err = r.write(last)
 		}
+		close(last.tried)
 		close(last.done)
 	}
 	if r.insert == nil {

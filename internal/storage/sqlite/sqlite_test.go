@@ -9,8 +9,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -178,6 +180,47 @@ func TestRelaxedEventsAreKeptByClose(t *testing.T) {
 	}
 	if got := ids(t, open(t, path, false)); len(got) != 50 {
 		t.Errorf("%d of 50 events kept", len(got))
+	}
+}
+
+// TestRelaxedEventsWaitForASlowDisk holds the writing connection while more events come than a batch takes.
+func TestRelaxedEventsWaitForASlowDisk(t *testing.T) {
+	db, err := Open(t.Context(), filepath.Join(t.TempDir(), "keyward.db"), Options{Create: true, RelaxedAudit: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, release := make(chan struct{}), make(chan struct{})
+	var all sync.WaitGroup
+	all.Go(func() {
+		if err := db.Change(t.Context(), nil, func(*sql.Tx) error { close(held); <-release; return nil }); err != nil {
+			t.Error(err)
+		}
+	})
+	<-held
+	const events = 40 // of half a megabyte: two batches of four and more
+	var recorded atomic.Int64
+	for i := range events {
+		all.Go(func() {
+			e := event(fmt.Sprint("e", i))
+			e.Request.Add("big", strings.Repeat("x", 1<<19))
+			if err := db.Record(t.Context(), e); err != nil {
+				t.Error(err)
+			}
+			recorded.Add(1)
+		})
+	}
+	late, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for late.Err() == nil && recorded.Load() < 8 {
+		runtime.Gosched()
+	}
+	if n := recorded.Load(); n >= events {
+		t.Errorf("all %d events were taken, more than memory is meant for", n)
+	}
+	close(release)
+	all.Wait()
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 
