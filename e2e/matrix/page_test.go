@@ -63,6 +63,13 @@ type world struct {
 	symmetric string
 }
 
+// elsewhere is a client of the Region that replicas are in.
+func (w *world) elsewhere() *kms.Client {
+	config := w.i.Config()
+	config.Region = elsewhere
+	return kms.NewFromConfig(config)
+}
+
 func exampleStore(t *testing.T, api *kms.Client) string {
 	t.Helper()
 	out, err := api.DescribeCustomKeyStores(t.Context(), &kms.DescribeCustomKeyStoresInput{})
@@ -104,7 +111,9 @@ func (w *world) examine(kinds []kind) []column {
 const supported = "yes"
 
 func (w *world) outcomes(k kind) map[string]string {
-	s := &subject{kind: k, ctx: context.Background(), api: w.api, store: w.store, symmetric: w.symmetric}
+	s := &subject{
+		kind: k, ctx: context.Background(), api: w.api, elsewhere: w.elsewhere(), store: w.store, symmetric: w.symmetric,
+	}
 	cells := map[string]string{"CreateKey": w.outcome("CreateKey", k, s.create())}
 	if cells["CreateKey"] != supported {
 		return cells

@@ -26,6 +26,8 @@ func just[Out any](_ *Out, err error) error { return err }
 const (
 	alias  = "alias/matrix"
 	myself = "arn:aws:iam::111122223333:user/admin"
+	// elsewhere is the Region of replicas.
+	elsewhere = "eu-west-1"
 )
 
 // steps are in an order in which each finds what it needs. Those that end a key's usefulness come last.
@@ -135,11 +137,9 @@ var steps = []step{
 		return just(s.api.ListKeyRotations(s.ctx, &kms.ListKeyRotationsInput{KeyId: &s.key}))
 	}},
 	{"ReplicateKey", func(s *subject) error {
-		return just(s.api.ReplicateKey(s.ctx, &kms.ReplicateKeyInput{KeyId: &s.multiRegion, ReplicaRegion: aws.String("eu-west-1")}))
+		return just(s.api.ReplicateKey(s.ctx, &kms.ReplicateKeyInput{KeyId: &s.multiRegion, ReplicaRegion: aws.String(elsewhere)}))
 	}},
-	{"UpdatePrimaryRegion", func(s *subject) error {
-		return just(s.api.UpdatePrimaryRegion(s.ctx, &kms.UpdatePrimaryRegionInput{KeyId: &s.multiRegion, PrimaryRegion: aws.String("eu-west-1")}))
-	}},
+	{"UpdatePrimaryRegion", updatePrimaryRegion},
 	{"GetParametersForImport", func(s *subject) error {
 		return just(s.api.GetParametersForImport(s.ctx, s.parameters(s.key)))
 	}},
@@ -221,15 +221,25 @@ func rotateOnDemand(s *subject) error {
 		if err := s.importInto(s.key, next, types.ImportTypeNewKeyMaterial); err != nil {
 			return err
 		}
+		s.current = next
 	}
 	return just(s.api.RotateKeyOnDemand(s.ctx, &kms.RotateKeyOnDemandInput{KeyId: &s.key}))
 }
 
-// importAgain imports the material that the key has had from the start. Keys that import nothing get a token and a
+// updatePrimaryRegion makes the replica the primary, once it is usable: the replica of a key of imported material gets
+// its material from its owner too.
+func updatePrimaryRegion(s *subject) error {
+	if err := s.replicaUsable(); err != nil {
+		return err
+	}
+	return just(s.api.UpdatePrimaryRegion(s.ctx, &kms.UpdatePrimaryRegionInput{KeyId: &s.multiRegion, PrimaryRegion: aws.String(elsewhere)}))
+}
+
+// importAgain imports the material that the key has already. Keys that import nothing get a token and a
 // ciphertext of the right form, so that it is the key that is refused.
 func importAgain(s *subject) error {
 	if s.origin == types.OriginTypeExternal {
-		return s.importInto(s.key, s.material, types.ImportTypeExistingKeyMaterial)
+		return s.importInto(s.key, s.current, s.again())
 	}
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -252,7 +262,7 @@ func importAgain(s *subject) error {
 // disable puts back the material that an earlier step deleted: it is not what this step is about.
 func disable(s *subject) error {
 	if s.origin == types.OriginTypeExternal {
-		if err := s.importInto(s.key, s.material, types.ImportTypeExistingKeyMaterial); err != nil {
+		if err := s.importInto(s.key, s.current, s.again()); err != nil {
 			return errors.Join(errors.New("putting material back"), err)
 		}
 	}

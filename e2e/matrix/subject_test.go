@@ -5,7 +5,9 @@ import (
 	"crypto/ecdh"
 	"crypto/rand"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -21,14 +23,16 @@ import (
 // of the key where it has some, and anything a confused caller might send where it has none.
 type subject struct {
 	kind
-	ctx   context.Context
-	api   *kms.Client
-	store string // the connected custom key store
+	ctx       context.Context
+	api       *kms.Client
+	elsewhere *kms.Client // in the Region of replicas
+	store     string      // the connected custom key store
 
 	key         string // ARN
 	symmetric   string // ARN of a symmetric key, the other side of ReEncrypt
 	multiRegion string // ARN of a multi-Region key of this kind; the key itself where there can be none
-	material    []byte // imported material
+	material    []byte // imported at first
+	current     []byte // imported, and current since the last rotation
 
 	encryption   types.EncryptionAlgorithmSpec
 	signing      types.SigningAlgorithmSpec
@@ -56,6 +60,7 @@ func (s *subject) create() error {
 		if err := s.makeMaterial(); err != nil {
 			return err
 		}
+		s.current = s.material
 		if err := s.importInto(s.key, s.material, ""); err != nil {
 			return err
 		}
@@ -117,8 +122,14 @@ func peer(spec types.KeySpec) []byte {
 	return public
 }
 
+// owned is material that owners have, one for each spec: making it may take seconds.
+var owned = map[types.KeySpec][]byte{}
+
 // makeMaterial makes material as its owner would, outside.
 func (s *subject) makeMaterial() error {
+	if s.material = owned[s.spec]; s.material != nil {
+		return nil
+	}
 	spec, ok := keyspec.Of(s.spec)
 	if !ok {
 		return fmt.Errorf("%s is not known", s.spec)
@@ -128,6 +139,7 @@ func (s *subject) makeMaterial() error {
 		return err
 	}
 	s.material = made.Expose()
+	owned[s.spec] = s.material
 	return nil
 }
 
@@ -137,7 +149,7 @@ func (s *subject) importInto(key string, material []byte, as types.ImportType) e
 	if err != nil {
 		return err
 	}
-	wrapped, err := keywrap.Wrap(types.AlgorithmSpecRsaAesKeyWrapSha256, p.PublicKey, secret.New(append([]byte(nil), material...)))
+	wrapped, err := keywrap.Wrap(s.wrapping(), p.PublicKey, secret.New(append([]byte(nil), material...)))
 	if err != nil {
 		return err
 	}
@@ -150,6 +162,44 @@ func (s *subject) importInto(key string, material []byte, as types.ImportType) e
 
 func (s *subject) parameters(key string) *kms.GetParametersForImportInput {
 	return &kms.GetParametersForImportInput{
-		KeyId: &key, WrappingAlgorithm: types.AlgorithmSpecRsaAesKeyWrapSha256, WrappingKeySpec: types.WrappingKeySpecRsa3072,
+		KeyId: &key, WrappingAlgorithm: s.wrapping(), WrappingKeySpec: types.WrappingKeySpecRsa3072,
+	}
+}
+
+// wrapping is the algorithm that AWS recommends for the key's material.
+func (s *subject) wrapping() types.AlgorithmSpec {
+	if len(s.material) > 64 { // in PKCS #8
+		return types.AlgorithmSpecRsaAesKeyWrapSha256
+	}
+	return types.AlgorithmSpecRsaesOaepSha256
+}
+
+// again says that material was imported before, to keys that can have several.
+func (s *subject) again() types.ImportType {
+	if s.spec == types.KeySpecSymmetricDefault {
+		return types.ImportTypeExistingKeyMaterial
+	}
+	return ""
+}
+
+// replicaUsable waits until the replica has been created, and gives it its material where that is imported. Keys without
+// a replica are left to be refused.
+func (s *subject) replicaUsable() error {
+	there := *s
+	there.api = s.elsewhere
+	key := strings.Replace(s.multiRegion, ":us-east-1:", ":"+elsewhere+":", 1)
+	for {
+		seen, err := there.api.DescribeKey(s.ctx, &kms.DescribeKeyInput{KeyId: &key})
+		var absent *types.NotFoundException
+		switch {
+		case errors.As(err, &absent):
+			return nil
+		case err != nil:
+			return err
+		case seen.KeyMetadata.KeyState == types.KeyStatePendingImport:
+			return there.importInto(key, s.material, "")
+		case seen.KeyMetadata.KeyState != types.KeyStateCreating:
+			return nil
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
+	"keyward/internal/fault"
 	"keyward/internal/keyspec"
 	"keyward/internal/operation"
 )
@@ -27,7 +28,7 @@ func (s *Service) deriveSharedSecret(
 	}
 	peer, err := keyspec.ParsePublic(k.Spec, in.PublicKey)
 	if err != nil {
-		return nil, invalid("PublicKey must be a DER-encoded X.509 public key on the curve of key spec %s.", k.Spec)
+		return nil, fault.New("ValidationException", "").Because(err) // AWS sends no sentence
 	}
 	if aws.ToBool(in.DryRun) {
 		return nil, errDryRun

@@ -70,7 +70,7 @@ func TestDeriveSharedSecret(t *testing.T) {
 			in.PublicKey = bad
 			t.Run(string(spec)+"/"+name, func(t *testing.T) {
 				w.with(t).refused("DeriveSharedSecret", in, "ValidationException",
-					"PublicKey must be a DER-encoded X.509 public key on the curve of key spec "+string(spec)+".")
+					"")
 			})
 		}
 	}

@@ -27,11 +27,11 @@ const quietTime = 20 * time.Minute
 var errRotating = fault.New("ConflictException",
 	"The request was rejected because an automatic rotation of this key is currently in progress or scheduled to begin within the next 20 minutes.")
 
-// rotatable refuses keys that never get other material: all but symmetric encryption keys. Which origins are refused,
-// and when, the table of key states says.
+// rotatable refuses keys that never get other material: all but symmetric encryption keys. AWS sends no sentence. Which
+// origins are refused, and when, the table of key states says.
 func rotatable(k *Key) error {
 	if k.Spec != types.KeySpecSymmetricDefault {
-		return unsupported("%s key spec is %s which is not valid for this operation.", k.ARN(), k.Spec)
+		return unsupported("")
 	}
 	return nil
 }
