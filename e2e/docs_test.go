@@ -26,7 +26,7 @@ func TestTour(t *testing.T) {
 	keywardtest.NeedTools(t)
 	i := keywardtest.Start(t, keywardtest.Options{})
 	out := i.Shell(t.TempDir(), keywardtest.Script(keywardtest.Blocks(t, "../README.md", "tour", "sh")), "")
-	for _, want := range []string{`"Account": "111122223333"`, `"CustomKeyStoreName": "ExampleKeyStore"`, `"ConnectionState": "CONNECTED"`, "same\n"} {
+	for _, want := range []string{`"Account": "111122223333"`, `"CustomKeyStoreName": "ExampleKeyStore"`, `"ConnectionState": "CONNECTED"`, "same\n", "Verified OK", "refused\n", "GrantId"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the tour did not print %q:\n%s", want, out)
 		}
