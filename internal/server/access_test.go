@@ -38,9 +38,9 @@ type gate struct {
 	admin, nobody, stranger  *kms.Client
 	expired                  *kms.Client
 	grantee                  string // nobody's ARN
-	sym, mac, sign, rsa      key
+	sym, mac, sign           key
 	agree, kem, external, mr key
-	blob, imported           []byte
+	blob                     []byte
 	peer                     []byte                            // a public key
 	fit                      map[string][]types.GrantOperation // what grants for a key can have
 }
