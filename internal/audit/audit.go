@@ -45,6 +45,12 @@ type Use struct {
 	KeyID string
 }
 
+// Copy is the record of a call that another account has, whose resource the call used.
+type Copy struct {
+	Account string
+	ID      string // the copy's own, a UUID
+}
+
 // ServiceCaller is the Caller.Type of service events: what a service did by itself, at nobody's request. Of its other
 // members only Account is set.
 const ServiceCaller = "AWSService"
@@ -73,12 +79,43 @@ type Event struct {
 	// used by it.
 	Used []Use
 
+	// Copies are the records that owners of resources have beside the caller's account, and SharedID, a UUID, is what all
+	// have in common. A call that was not permitted is no business of theirs: it has none.
+	Copies   []Copy
+	SharedID string
+
 	// ErrorCode and ErrorMessage are empty for a call that succeeded.
 	ErrorCode    string
 	ErrorMessage string
 
 	// Kept is set by storage once the event is durable together with the change of its call.
 	Kept bool
+}
+
+// Denied is the ErrorCode of calls that were not permitted.
+const Denied = "AccessDenied"
+
+// Share adds a copy for another account than the caller's, once. newID makes a UUID.
+func (e *Event) Share(account string, newID func() string) {
+	for _, c := range e.Copies {
+		if c.Account == account {
+			return
+		}
+	}
+	if e.SharedID == "" {
+		e.SharedID = newID()
+	}
+	e.Copies = append(e.Copies, Copy{account, newID()})
+}
+
+// IDFor is the id of the event's record in an account.
+func (e *Event) IDFor(account string) string {
+	for _, c := range e.Copies {
+		if c.Account == account {
+			return c.ID
+		}
+	}
+	return e.ID
 }
 
 // Recorder keeps events of calls that changed nothing.

@@ -46,7 +46,26 @@ func (e *Event) AppendJSON(buf []byte) ([]byte, error) {
 			return buf, fmt.Errorf("audit: event %s, %s: %w", e.Name, part.name, err)
 		}
 	}
-	return append(appendTLS(appendResources(buf, e.Resources), e.TLS), '}'), nil
+	buf = appendTLS(appendResources(buf, e.Resources), e.TLS)
+	if e.ErrorCode != Denied {
+		buf = e.appendCopies(buf)
+	}
+	return append(buf, '}'), nil
+}
+
+func (e *Event) appendCopies(buf []byte) []byte {
+	if len(e.Copies) == 0 {
+		return buf
+	}
+	buf = append(appendNamed(buf, "sharedEventID", e.SharedID), `,"copies":[`...)
+	for i, c := range e.Copies {
+		if i > 0 {
+			buf = append(buf, ',')
+		}
+		buf = appendString(append(buf, `{"accountId":`...), c.Account)
+		buf = append(appendNamed(buf, "eventID", c.ID), '}')
+	}
+	return append(buf, ']')
 }
 
 func (e *Event) appendCaller(buf []byte) []byte {

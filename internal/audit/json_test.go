@@ -93,3 +93,26 @@ func BenchmarkAppendJSON(b *testing.B) {
 		}
 	}
 }
+
+func TestSharedEvents(t *testing.T) {
+	n := 0
+	newID := func() string { n++; return string(rune('a' + n - 1)) }
+	e := Event{ID: "own", Caller: policy.Caller{Account: "111122223333"}}
+	for range 2 {
+		e.Share("444455556666", newID)
+	}
+	e.Share("777788889999", newID)
+	const want = `,"sharedEventID":"a","copies":[{"accountId":"444455556666","eventID":"b"},{"accountId":"777788889999","eventID":"c"}]}`
+	if text, err := e.AppendJSON(nil); err != nil || !strings.HasSuffix(string(text), want) {
+		t.Errorf("%s, %v", text, err)
+	}
+	for account, id := range map[string]string{"111122223333": "own", "444455556666": "b", "777788889999": "c"} {
+		if got := e.IDFor(account); got != id {
+			t.Errorf("%s has %q, want %q", account, got, id)
+		}
+	}
+	e.ErrorCode = Denied
+	if text, err := e.AppendJSON(nil); err != nil || strings.Contains(string(text), "444455556666") {
+		t.Errorf("denied: %s, %v", text, err)
+	}
+}

@@ -44,6 +44,7 @@ type record struct {
 	EventType           string         `json:"eventType"`
 	ManagementEvent     bool           `json:"managementEvent"`
 	RecipientAccountID  string         `json:"recipientAccountId"`
+	SharedEventID       string         `json:"sharedEventID,omitzero"`
 	ServiceEventDetails jsontext.Value `json:"serviceEventDetails,omitzero"`
 	EventCategory       string         `json:"eventCategory"`
 	TLSDetails          jsontext.Value `json:"tlsDetails,omitzero"`
@@ -90,6 +91,14 @@ type stored struct {
 	ServiceEventDetails jsontext.Value `json:"serviceEventDetails"`
 	Resources           []resource     `json:"resources"`
 	TLSDetails          jsontext.Value `json:"tlsDetails"`
+	SharedEventID       string         `json:"sharedEventID"`
+	Copies              []stamp        `json:"copies"`
+}
+
+// stamp is what is another account's own of a record that it shares.
+type stamp struct {
+	AccountID string `json:"accountId"`
+	EventID   string `json:"eventID"`
 }
 
 // rendered is a record ready to be kept, with what it is searched by.
@@ -100,31 +109,65 @@ type rendered struct {
 	json []byte
 }
 
-// Render turns an event's stored form, as audit.Event.AppendJSON wrote it, into CloudTrail's record of version 1.11.
-// The record belongs to the caller's account.
+// Render turns an event's stored form, as audit.Event.AppendJSON wrote it, into CloudTrail's record of version 1.11: that
+// of the caller's account.
 func Render(line []byte) ([]byte, error) {
-	r, err := render(line)
-	return r.json, err
+	all, err := render(line)
+	if err != nil {
+		return nil, err
+	}
+	return all[0].json, nil
 }
 
-func render(line []byte) (rendered, error) {
+// render makes all records of an event: the caller's account's, and those of the accounts that share it.
+func render(line []byte) ([]rendered, error) {
 	var s stored
 	// A name that stands twice, as it may in a caller's map, must not keep the event from its record.
 	if err := json.Unmarshal(line, &s, json.RejectUnknownMembers(true), jsontext.AllowDuplicateNames(true)); err != nil {
-		return rendered{}, fmt.Errorf("cloudtrail: reading a kept event: %w", err)
+		return nil, fmt.Errorf("cloudtrail: reading a kept event: %w", err)
 	}
-	r := s.record()
-	text, err := json.Marshal(&r, jsontext.AllowDuplicateNames(true))
+	own := s.record()
+	all := make([]rendered, 0, 1+len(s.Copies))
+	first, err := s.finish(&own)
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, first)
+	for _, c := range s.Copies {
+		theirs := own.sharedWith(c)
+		r, err := s.finish(&theirs)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+// sharedWith is the record as another account has it. Of the caller it tells the account and the unique id (CloudTrail
+// User Guide, "CloudTrail userIdentity element", AWSAccount).
+func (r *record) sharedWith(c stamp) record {
+	theirs := *r
+	theirs.EventID, theirs.RecipientAccountID = c.EventID, c.AccountID
+	theirs.UserIdentity = userIdentity{
+		Type: "AWSAccount", PrincipalID: r.UserIdentity.PrincipalID, AccountID: r.UserIdentity.AccountID, InvokedBy: r.UserIdentity.InvokedBy,
+	}
+	return theirs
+}
+
+// finish writes a record down.
+func (s *stored) finish(r *record) (rendered, error) {
+	text, err := json.Marshal(r, jsontext.AllowDuplicateNames(true))
 	if err == nil && len(text) > maxRecord {
 		r.RequestParameters, r.ResponseElements = omit(r.RequestParameters, 0), omit(r.ResponseElements, 0)
-		text, err = json.Marshal(&r, jsontext.AllowDuplicateNames(true))
+		text, err = json.Marshal(r, jsontext.AllowDuplicateNames(true))
 	}
 	if err != nil {
 		return rendered{}, fmt.Errorf("cloudtrail: rendering event %s: %w", s.EventID, err)
 	}
 	return rendered{
 		scope: arn.Scope{Account: r.RecipientAccountID, Region: r.AWSRegion},
-		time:  s.EventTime, facts: factsOf(&r), json: text,
+		time:  s.EventTime, facts: factsOf(r), json: text,
 	}, nil
 }
 
@@ -141,6 +184,7 @@ func (s *stored) record() record {
 		RequestID:           s.RequestID, EventID: s.EventID, ReadOnly: s.ReadOnly,
 		Resources: s.resources(), EventType: "AwsApiCall", ManagementEvent: true,
 		RecipientAccountID:  s.UserIdentity.AccountID,
+		SharedEventID:       s.SharedEventID,
 		ServiceEventDetails: omit(s.ServiceEventDetails, maxElements),
 		EventCategory:       "Management", TLSDetails: s.TLSDetails,
 	}

@@ -103,18 +103,21 @@ func pack(lines [][]byte) ([]*Segment, error) {
 		left += len(line)
 	}
 	for _, line := range lines {
-		r, err := render(line)
+		records, err := render(line)
 		if err != nil {
 			return nil, err
 		}
-		b := builders[r.scope]
-		if b == nil {
-			// Rendered, an event is about half as long again, and as a rule most are of one scope.
-			b = &builder{segment: Segment{Scope: r.scope}, terms: map[int64]bool{}, text: make([]byte, 0, left*3/2)}
-			builders[r.scope] = b
-			order = append(order, r.scope)
+		for i := range records {
+			r := &records[i]
+			b := builders[r.scope]
+			if b == nil {
+				// Rendered, an event is about half as long again, and as a rule most are of one scope.
+				b = &builder{segment: Segment{Scope: r.scope}, terms: map[int64]bool{}, text: make([]byte, 0, left*3/2)}
+				builders[r.scope] = b
+				order = append(order, r.scope)
+			}
+			b.add(r)
 		}
-		b.add(&r)
 		left -= len(line)
 	}
 	segments := make([]*Segment, 0, len(order))

@@ -97,9 +97,14 @@ func (w *world) keep(name string, change func(*audit.Event)) *audit.Event {
 // call invokes an operation of the service.
 func (w *world) call(name string, in any) (any, error) {
 	w.Helper()
+	return w.callIn(home, name, in)
+}
+
+func (w *world) callIn(scope arn.Scope, name string, in any) (any, error) {
+	w.Helper()
 	for _, row := range w.API().Rows {
 		if row.Name == name {
-			c := &operation.Call{Scope: home, Caller: alice, Time: w.now, Event: &audit.Event{}}
+			c := &operation.Call{Scope: scope, Caller: alice, Time: w.now, Event: &audit.Event{}}
 			return row.Invoke(context.Background(), c, in)
 		}
 	}

@@ -73,14 +73,14 @@ func (c *keyContext) consider() (err error) {
 		return nil
 	}
 	c.request.ResourcePolicy = k.policy
-	c.request.Grants, err = c.service.grantsFor(c.ctx, k, c.request.Principal, c.question)
+	c.request.Grants, err = c.service.grantsFor(c.ctx, k, c.request.Principal, c.question.child)
 	return err
 }
 
 // inquiry prepares a request about t that nothing but the principal's own policies could allow.
 func (s *Service) inquiry(ctx context.Context, call *operation.Call, q *question, t *target) *keyContext {
 	p, action := principal(call), q.iam()
-	c := &keyContext{service: s, ctx: ctx, call: call, question: q, target: t}
+	c := &keyContext{service: s, ctx: ctx, call: call, question: *q, target: *t}
 	c.request = policy.Request{
 		Principal: p, Action: fullName(action), Resource: t.arn, Account: t.account, AcrossAccounts: acrossAccounts[action],
 		ResourcePolicy: policy.Nothing, EncryptionContext: q.context, IgnoreConstraints: unconstrained[action],
@@ -111,9 +111,8 @@ func (s *Service) byIdentity(ctx context.Context, call *operation.Call, q *quest
 	return c.decide("")
 }
 
-// grantsFor are the grants of a key that may name p. Grants that may be the source of the one that q wants to make are
-// the only ones that count for CreateGrant.
-func (s *Service) grantsFor(ctx context.Context, k *snapshot, p *policy.Principal, q *question) ([]policy.Grant, error) {
+// grantsFor are the grants of a key that may name p. Where child is not nil, only those count of which it may be made.
+func (s *Service) grantsFor(ctx context.Context, k *snapshot, p *policy.Principal, child *Grant) ([]policy.Grant, error) {
 	var all []policy.Grant
 	for _, handle := range s.handles(p) {
 		if handle == "" {
@@ -130,12 +129,12 @@ func (s *Service) grantsFor(ctx context.Context, k *snapshot, p *policy.Principa
 			all = append(all[:len(all):len(all)], some...)
 		}
 	}
-	if q.child == nil {
+	if child == nil {
 		return all, nil
 	}
 	var parents []policy.Grant
 	for i := range all {
-		if begets(&all[i], q.child) {
+		if begets(&all[i], child) {
 			parents = append(parents, all[i])
 		}
 	}

@@ -2,6 +2,7 @@ package kms_test
 
 import (
 	"context"
+	"strconv"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -10,6 +11,7 @@ import (
 
 	"keyward/internal/audit"
 	"keyward/internal/kms"
+	"keyward/internal/policy"
 )
 
 // BenchmarkOperations measures handlers on hot keys, without wire and audit log.
@@ -97,6 +99,44 @@ func (w *world) inputs(k kind, m *types.KeyMetadata) map[string]any {
 		decapsulate := valid["Decapsulate"](r).(*awskms.DecapsulateInput)
 		decapsulate.SharedSecretCiphertextBlob = do[awskms.EncapsulateOutput](w, "Encapsulate", valid["Encapsulate"](r)).SharedSecretCiphertextBlob
 		return map[string]any{"Encapsulate": valid["Encapsulate"](r), "Decapsulate": decapsulate}
+	}
+}
+
+// BenchmarkAuthorizedEncrypt is Encrypt by a user whom the last of a key policy's 20 statements lets in, or the last of
+// ten grants on top of that policy, with conditions to be held against the request.
+func BenchmarkAuthorizedEncrypt(b *testing.B) {
+	w := newWorld(b, kms.Limits{})
+	var statements []string
+	for i := range 18 {
+		statements = append(statements, statement("Allow", `{"AWS":"arn:aws:iam::111122223333:user/somebody-`+strconv.Itoa(i)+`"}`,
+			`["kms:Encrypt","kms:Decrypt","kms:GenerateDataKey*"]`, `{"StringEquals":{"kms:EncryptionContext:tenant":"`+strconv.Itoa(i)+`"}}`))
+	}
+	k := w.keyWith(append(statements, statement("Allow", `{"AWS":"`+alice.ARN+`"}`, `"kms:En*"`, `{"StringEquals":{"kms:EncryptionContext:tenant":"7"}}`))...)
+	for i := range 10 {
+		w.must("CreateGrant", &awskms.CreateGrantInput{
+			KeyId: k.KeyId, GranteePrincipal: &bob.ARN, Operations: []types.GrantOperation{"Encrypt"},
+			Constraints: &types.GrantConstraints{EncryptionContextSubset: map[string]string{"tenant": strconv.Itoa(9 - i)}},
+		})
+	}
+	in := &awskms.EncryptInput{KeyId: k.KeyId, Plaintext: make([]byte, 64), EncryptionContext: map[string]string{"tenant": "7"}}
+	for _, c := range []struct {
+		name string
+		who  *policy.Principal
+	}{
+		{"policy", &policy.Principal{Caller: alice}},
+		{"grant", &policy.Principal{Caller: bob}},
+		{"IAM", allowed(admin)},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			row, call, ctx := w.rows["Encrypt"], w.callAs(c.who), context.Background()
+			b.ReportAllocs()
+			for b.Loop() {
+				*call.Event = audit.Event{Request: call.Event.Request[:0], Additional: call.Event.Additional[:0], Resources: call.Event.Resources[:0]}
+				if _, err := row.Invoke(ctx, call, in); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

@@ -20,8 +20,8 @@ type keyContext struct {
 	service  *Service
 	ctx      context.Context //nolint:containedctx // lives as long as the call; policy.Context has no place for it
 	call     *operation.Call
-	question *question
-	target   *target
+	question question
+	target   target
 	failure  error // why a value was not to be had
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/google/uuid"
+
 	"keyward/internal/operation"
 )
 
@@ -74,6 +76,14 @@ func (s *Service) admit(ctx context.Context, call *operation.Call, q *question, 
 	if t.key == nil { // nothing can allow anything with it
 		return errors.New("kms: a key that is not there was used")
 	}
-	call.About(keyType, t.key.arn)
+	share(call, t.key)
 	return nil
+}
+
+// share notes a key that the caller was let in to. If another account owns it, the call is in that account's trail too.
+func share(call *operation.Call, k *snapshot) {
+	call.About(keyType, k.arn)
+	if k.Scope.Account != call.Scope.Account {
+		call.Event.Share(k.Scope.Account, uuid.NewString)
+	}
 }

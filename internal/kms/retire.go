@@ -48,7 +48,9 @@ func (s *Service) retireGrant(ctx context.Context, call *operation.Call, in *kms
 		return nil, s.mayRetire(ctx, call, &t, nil)
 	}
 	k := t.key
-	call.About(keyType, k.arn)
+	if t.account == call.Scope.Account {
+		call.About(keyType, k.arn)
+	}
 	g, missing := s.grant(ctx, k, id)
 	if missing != nil && !fault.Is(missing, "NotFoundException") {
 		return nil, missing
@@ -56,6 +58,7 @@ func (s *Service) retireGrant(ctx context.Context, call *operation.Call, in *kms
 	if err := s.mayRetire(ctx, call, &t, g); err != nil {
 		return nil, err
 	}
+	share(call, k)
 	if missing != nil {
 		return nil, missing
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http/httptest"
@@ -18,6 +19,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/cloudtrail"
+	trailtypes "github.com/aws/aws-sdk-go-v2/service/cloudtrail/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
@@ -36,6 +39,7 @@ type gate struct {
 	*installation
 	url                      string
 	admin, nobody, stranger  *kms.Client
+	strangers                aws.Config
 	expired                  *kms.Client
 	grantee                  string // nobody's ARN
 	sym, mac, sign           key
@@ -100,7 +104,8 @@ func (g *gate) people() {
 	g.nobody = g.client(*made.AccessKey.AccessKeyId, *made.AccessKey.SecretAccessKey, "")
 	k, secretKey, err := g.identity.CreateAccount(ctx, identity.Account{ID: strangerAccount}, false)
 	g.must(err)
-	g.stranger = g.client(k.AccessKeyID, string(secretKey.Expose()), "")
+	g.strangers = g.config(k.AccessKeyID, string(secretKey.Expose()), "")
+	g.stranger = kms.NewFromConfig(g.strangers)
 	_, err = directory.CreateRole(ctx, &iam.CreateRoleInput{RoleName: aws.String("ops"), AssumeRolePolicyDocument: aws.String(
 		`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"` + DefaultAccount + `"},"Action":"sts:AssumeRole"}}`)})
 	g.must(err)
@@ -412,6 +417,47 @@ func (g *gate) tryGrants(t *testing.T, operation string, trial trial) {
 	var e smithy.APIError
 	if err := try(g.grant(t, trial.key, g.grantable(t, trial.key)...)); errors.As(err, &e) && e.ErrorCode() == "AccessDeniedException" {
 		t.Errorf("with the grant: %v", err)
+	}
+}
+
+// TestForeignUseIsInBothTrails: a call that was let in from another account is in the owner's trail as well, and
+// GetKeyLastUsage names the owner's record; a refused one is no business of the owner's.
+func TestForeignUseIsInBothTrails(t *testing.T) {
+	g := newGate(t)
+	ctx := t.Context()
+	in := &kms.EncryptInput{KeyId: g.sym.arn, Plaintext: []byte("x")}
+	if _, err := g.stranger.Encrypt(ctx, in); err == nil {
+		t.Fatal("a stranger was let in")
+	}
+	_, err := g.admin.CreateGrant(ctx, &kms.CreateGrantInput{
+		KeyId: g.sym.id, GranteePrincipal: aws.String(arn.User(strangerAccount, "admin")), Operations: []types.GrantOperation{"Encrypt"}})
+	g.must(err)
+	_, err = g.stranger.Encrypt(ctx, in)
+	g.must(err)
+	encrypts := func(c aws.Config) (all []map[string]any) {
+		t.Helper()
+		found, err := cloudtrail.NewFromConfig(c).LookupEvents(ctx, &cloudtrail.LookupEventsInput{LookupAttributes: []trailtypes.LookupAttribute{
+			{AttributeKey: trailtypes.LookupAttributeKeyEventName, AttributeValue: aws.String("Encrypt")}}})
+		g.must(err)
+		for _, e := range found.Events {
+			var record map[string]any
+			g.must(json.Unmarshal([]byte(*e.CloudTrailEvent), &record))
+			all = append(all, record)
+		}
+		return all
+	}
+	theirs, ours := encrypts(g.strangers), encrypts(g.config(g.accessKeyID, string(g.secretKey.Expose()), ""))
+	if len(theirs) != 2 || len(ours) != 2 || theirs[1]["errorCode"] != "AccessDenied" || theirs[1]["sharedEventID"] != nil {
+		t.Fatalf("theirs: %v\nours: %v", theirs, ours) // of ours the older one is what newGate did
+	}
+	if theirs[0]["sharedEventID"] != ours[0]["sharedEventID"] || ours[0]["sharedEventID"] == nil || theirs[0]["eventID"] == ours[0]["eventID"] ||
+		theirs[0]["requestID"] != ours[0]["requestID"] {
+		t.Errorf("theirs: %v\nours: %v", theirs[0], ours[0])
+	}
+	used, err := g.admin.GetKeyLastUsage(ctx, &kms.GetKeyLastUsageInput{KeyId: g.sym.id})
+	g.must(err)
+	if *used.KeyLastUsage.CloudTrailEventId != ours[0]["eventID"] {
+		t.Errorf("last used by %s, recorded as %s", *used.KeyLastUsage.CloudTrailEventId, ours[0]["eventID"])
 	}
 }
 

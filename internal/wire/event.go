@@ -122,7 +122,7 @@ func tlsOf(r *http.Request) *audit.TLS {
 func loggedCode(code string) string {
 	switch code {
 	case "AccessDeniedException", "CloudHsmAccessDeniedException":
-		return "AccessDenied"
+		return audit.Denied
 	case "UnauthorizedOperation":
 		return "Client.UnauthorizedOperation"
 	default:

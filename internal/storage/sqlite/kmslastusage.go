@@ -28,7 +28,7 @@ func (u *usages) add(e *audit.Event) {
 			continue // its event was made later, but joined the batch earlier
 		}
 		(*u)[key] = kms.LastUse{
-			Operation: types.KeyLastUsageTrackingOperation(e.Name), Time: e.Time, EventID: e.ID, RequestID: e.RequestID,
+			Operation: types.KeyLastUsageTrackingOperation(e.Name), Time: e.Time, EventID: e.IDFor(key.Scope.Account), RequestID: e.RequestID,
 		}
 	}
 }
