@@ -2,6 +2,7 @@ package kms_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -383,5 +384,74 @@ func TestWhatCannotBeReadDecidesNothing(t *testing.T) {
 	_, err := w.as(alice, everything, deny)("Encrypt", &awskms.EncryptInput{KeyId: k.KeyId, Plaintext: []byte("x")})
 	if _, isFault := fault.As(err); err == nil || isFault {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestAliasesOfAKeyCountAtOnce: kms:ResourceAliases follows every change of an alias.
+func TestAliasesOfAKeyCountAtOnce(t *testing.T) {
+	w := newWorld(t, kms.Limits{AliasesPerKey: 60})
+	one, two := w.createKey(), w.createKey()
+	may := func(k *types.KeyMetadata) bool {
+		t.Helper()
+		named := identityPolicy(statement("Allow", "", `"kms:DescribeKey"`, `{"ForAnyValue:StringEquals":{"kms:ResourceAliases":"alias/a"}}`))
+		_, err := w.as(alice, named)("DescribeKey", &awskms.DescribeKeyInput{KeyId: k.KeyId})
+		return err == nil
+	}
+	reads := func(wantOne, wantTwo bool) {
+		t.Helper()
+		if may(one) != wantOne || may(two) != wantTwo {
+			t.Errorf("%v, %v; want %v, %v", may(one), may(two), wantOne, wantTwo)
+		}
+	}
+	reads(false, false)
+	w.alias("alias/a", one)
+	reads(true, false)
+	w.must("UpdateAlias", &awskms.UpdateAliasInput{AliasName: aws.String("alias/a"), TargetKeyId: two.KeyId})
+	reads(false, true)
+	for i := range 50 {
+		w.alias(fmt.Sprint("alias/", i), two)
+	}
+	reads(false, false) // more than 50
+	w.must("DeleteAlias", &awskms.DeleteAliasInput{AliasName: aws.String("alias/0")})
+	reads(false, true)
+	w.must("DeleteAlias", &awskms.DeleteAliasInput{AliasName: aws.String("alias/a")})
+	reads(false, false)
+}
+
+// TestSessionsOfARole: a grant or policy for the role means its sessions, one for a session that one alone.
+func TestSessionsOfARole(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	const role, roleID = "arn:aws:iam::111122223333:role/ops", "AROAOPSOPSOPSOPSOPS"
+	session := func(name string) *policy.Principal {
+		return &policy.Principal{RoleARN: role, RoleID: roleID, Caller: policy.Caller{
+			Type: "AssumedRole", PrincipalID: roleID + ":" + name, ARN: "arn:aws:sts::111122223333:assumed-role/ops/" + name, Account: home.Account}}
+	}
+	monday, tuesday := session("monday"), session("tuesday")
+	w.directory = directory{role: roleID, monday.ARN: monday.PrincipalID, admin.ARN: admin.PrincipalID, arn.Root(home.Account): home.Account}
+	w.restart(kms.Limits{})
+	k := w.keyWith(statement("Allow", `{"AWS":"`+monday.ARN+`"}`, `"kms:Sign"`, ""))
+	w.grant(k, role, "Encrypt")
+	w.grant(k, monday.ARN, "DescribeKey")
+	for name, c := range map[string]struct {
+		who       *policy.Principal
+		operation string
+		in        any
+		may       bool
+	}{
+		"the role's":           {tuesday, "Encrypt", &awskms.EncryptInput{KeyId: k.KeyId, Plaintext: []byte("x")}, true},
+		"one session's":        {monday, "DescribeKey", &awskms.DescribeKeyInput{KeyId: k.KeyId}, true},
+		"another session's":    {tuesday, "DescribeKey", &awskms.DescribeKeyInput{KeyId: k.KeyId}, false},
+		"in a policy":          {monday, "Sign", &awskms.SignInput{KeyId: k.KeyId, Message: []byte("x"), SigningAlgorithm: "ECDSA_SHA_256"}, true},
+		"in a policy, another": {tuesday, "Sign", &awskms.SignInput{KeyId: k.KeyId, Message: []byte("x"), SigningAlgorithm: "ECDSA_SHA_256"}, false},
+	} {
+		_, err := w.invoke(w.callAs(c.who), c.operation, c.in)
+		if may := !fault.Is(err, "AccessDeniedException"); may != c.may {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	again := *monday
+	again.RoleID, again.PrincipalID = "AROAANOTHERANOTHERA", "AROAANOTHERANOTHERA:monday"
+	if _, err := w.invoke(w.callAs(&again), "DescribeKey", &awskms.DescribeKeyInput{KeyId: k.KeyId}); !fault.Is(err, "AccessDeniedException") {
+		t.Errorf("a session of a role of the same name: %v", err)
 	}
 }

@@ -397,3 +397,38 @@ func TestGrantsGoWithTheirKey(t *testing.T) {
 		t.Errorf("%d grants are left", len(out.Grants))
 	}
 }
+
+// TestGrantsAreOfOneRegion: related keys share no grants, and a replica that is made again begins without.
+func TestGrantsAreOfOneRegion(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	k := do[awskms.CreateKeyOutput](w, "CreateKey", &awskms.CreateKeyInput{MultiRegion: aws.Bool(true)}).KeyMetadata
+	w.replicate(*k.KeyId, "eu-west-1")
+	may := func() bool {
+		call := w.callAs(&policy.Principal{Caller: alice})
+		call.Scope.Region = w.scope.Region
+		_, err := w.invoke(call, "Encrypt", &awskms.EncryptInput{KeyId: k.KeyId, Plaintext: []byte("x")})
+		return err == nil
+	}
+	w.must("CreateGrant", &awskms.CreateGrantInput{KeyId: k.KeyId, GranteePrincipal: &alice.ARN, Operations: []types.GrantOperation{"Encrypt"}})
+	w.in("eu-west-1", func() {
+		if may() {
+			t.Error("a grant counts in another Region")
+		}
+		w.must("CreateGrant", &awskms.CreateGrantInput{KeyId: k.KeyId, GranteePrincipal: &alice.ARN, Operations: []types.GrantOperation{"Encrypt"}})
+		if !may() {
+			t.Error("a grant does not count in its Region")
+		}
+		w.must("ScheduleKeyDeletion", &awskms.ScheduleKeyDeletionInput{KeyId: k.KeyId, PendingWindowInDays: aws.Int32(7)})
+	})
+	w.advance(7 * 24 * time.Hour)
+	w.deleteDue()
+	w.replicate(*k.KeyId, "eu-west-1")
+	w.in("eu-west-1", func() {
+		if may() {
+			t.Error("a grant came back with its key")
+		}
+	})
+	if !may() {
+		t.Error("the primary's grant is gone")
+	}
+}
