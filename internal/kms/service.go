@@ -1,6 +1,7 @@
 package kms
 
 import (
+	"context"
 	"log/slog"
 	"slices"
 	"sync"
@@ -161,7 +162,21 @@ var keyless = []string{"ListKeys", "ListAliases", "GenerateRandom"}
 // asking marks the rows that ask for permission themselves.
 func asking(rows []operation.Row) []operation.Row {
 	for i := range rows {
-		rows[i].Asks = !slices.Contains(keyless, rows[i].Name)
+		if rows[i].Asks = !slices.Contains(keyless, rows[i].Name); !rows[i].Asks {
+			rows[i] = rows[i].On(onNoKey)
+		}
 	}
 	return rows
+}
+
+// OnNoKey gives rows that are about no key, and do not ask for permission themselves, KMS's condition key for such.
+func OnNoKey(rows []operation.Row) []operation.Row {
+	for i := range rows {
+		rows[i] = rows[i].On(onNoKey)
+	}
+	return rows
+}
+
+func onNoKey(_ context.Context, c *operation.Call, _ any) ([]operation.Resource, error) {
+	return []operation.Resource{{ARN: "*", Keys: operation.Keys{"kms:calleraccount": {c.Caller.Account}}}}, nil
 }

@@ -518,3 +518,23 @@ func difference(before, after []string) string {
 	}
 	return b.String()
 }
+
+// TestCallerAccountOfOperationsOnNoKey: KMS's condition key is there for operations that IAM alone decides, those on key
+// stores included.
+func TestCallerAccountOfOperationsOnNoKey(t *testing.T) {
+	g := newGate(t)
+	for account, may := range map[string]bool{DefaultAccount: true, strangerAccount: false} {
+		_, err := iam.NewFromConfig(g.config(g.accessKeyID, string(g.secretKey.Expose()), "")).PutUserPolicy(t.Context(), &iam.PutUserPolicyInput{
+			UserName: aws.String("nobody"), PolicyName: aws.String("p"), PolicyDocument: aws.String(
+				`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"kms:*","Resource":"*","Condition":{"StringEquals":{"kms:CallerAccount":"` + account + `"}}}}`)})
+		g.must(err)
+		for operation, in := range map[string]any{
+			"ListKeys": &kms.ListKeysInput{}, "GenerateRandom": &kms.GenerateRandomInput{NumberOfBytes: aws.Int32(1)},
+			"DescribeCustomKeyStores": &kms.DescribeCustomKeyStoresInput{}, "CreateKey": &kms.CreateKeyInput{},
+		} {
+			if err := call(t.Context(), g.nobody, operation, in); (err == nil) != may {
+				t.Errorf("%s in %s: %v", operation, account, err)
+			}
+		}
+	}
+}

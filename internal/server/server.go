@@ -347,7 +347,7 @@ func (i *installation) openKeys(context.Context) error {
 // services are the APIs behind the endpoint.
 func (i *installation) services() []operation.Service {
 	kmsAPI := i.keys.API()
-	kmsAPI.Rows = append(kmsAPI.Rows, i.stores.Rows()...)
+	kmsAPI.Rows = append(kmsAPI.Rows, keys.OnNoKey(i.stores.Rows())...)
 	return []operation.Service{kmsAPI, i.clusters.API(), i.identity.IAM(), i.identity.STS(), i.network.API(), i.trail.API()}
 }
 

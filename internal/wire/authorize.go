@@ -14,8 +14,8 @@ import (
 var anything = []operation.Resource{{ARN: "*"}}
 
 // authorize asks whether the caller may do what it asks for, unless the operation does so itself. Resources are those of
-// the caller's account: what has policies of its own asks itself.
-func (x *exchange) authorize(ctx context.Context, c *operation.Call, in any) (err error) {
+// the caller's account: what has policies of its own asks itself. The log has what decided a refusal.
+func (h *Handler) authorize(ctx context.Context, x *exchange, c *operation.Call, in any) (err error) {
 	if x.row.Asks {
 		return nil
 	}
@@ -31,6 +31,8 @@ func (x *exchange) authorize(ctx context.Context, c *operation.Call, in any) (er
 			Context: c.Globals(c.Principal, c.Scope.Account, resource.Keys),
 		}
 		if d := policy.Evaluate(&r); !d.Allowed {
+			h.config.Log.Info("access denied", "requestID", c.RequestID, "principal", c.Principal.ARN,
+				"action", r.Action, "resource", r.Resource, "decision", d.String())
 			return x.service.protocol.denied(d.Message(&r, ""))
 		}
 	}

@@ -187,7 +187,7 @@ func (h *Handler) act(ctx context.Context, x *exchange, c *operation.Call) ([]by
 		return nil, err
 	}
 	x.row.log(in, &x.event.Request)
-	if err := x.authorize(ctx, c, in); err != nil {
+	if err := h.authorize(ctx, x, c, in); err != nil {
 		return nil, err
 	}
 	out, err := x.row.Invoke(ctx, c, in)
