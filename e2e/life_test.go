@@ -16,7 +16,7 @@ import (
 )
 
 // TestEventsOfAKeysLife rotates, imports, replicates and moves keys and looks up in both Regions what CloudTrail tells of
-// it. testdata/life.txt has it in the shapes of the AWS KMS Developer Guide's examples: Region, name, whether a call or a
+// it. testdata/life/events.txt has it in the shapes of the AWS KMS Developer Guide's examples: Region, name, whether a call or a
 // service event and by whom, request, response, additional data, details, resources. HOME and AWAY are the two Regions and
 // the ARNs of the related keys there, ALONE that of a single-Region key.
 func TestEventsOfAKeysLife(t *testing.T) {
@@ -64,7 +64,7 @@ echo $mrk $ext >&3
 		}
 	}
 	slices.Sort(told)
-	want, err := os.ReadFile("testdata/life.txt")
+	want, err := os.ReadFile("testdata/life/events.txt")
 	if err != nil {
 		t.Fatal(err)
 	}

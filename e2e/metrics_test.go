@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"regexp"
@@ -8,7 +9,8 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
-	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"keyward/internal/keywardtest"
 )
@@ -22,8 +24,8 @@ func TestMetrics(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := i.KMS().CreateGrant(t.Context(), &kms.CreateGrantInput{KeyId: new("madeup"), GranteePrincipal: new("madeup"), Operations: []types.GrantOperation{types.GrantOperationDecrypt}}); err == nil {
-		t.Fatal("an operation that is not served succeeds: choose another one")
+	if code := unknownOperation(t, i); code != "UnknownOperationException" {
+		t.Fatalf("an operation that does not exist answers %q", code)
 	}
 	i.Shell(t.TempDir(), `keyward clock advance 2h --data "$KEYWARD_DATA"`, "")
 	text := scrape(t, i)
@@ -61,4 +63,17 @@ func scrape(t *testing.T, i *keywardtest.Installation) string {
 		t.Fatalf("%s: %v", response.Status, err)
 	}
 	return string(text)
+}
+
+// unknownOperation calls an operation that KMS does not have, signed as the SDK signs, and returns the exception.
+func unknownOperation(t *testing.T, i *keywardtest.Installation) string {
+	t.Helper()
+	_, err := i.KMS().ListKeys(t.Context(), nil, func(o *kms.Options) {
+		o.APIOptions = append(o.APIOptions, smithyhttp.SetHeaderValue("X-Amz-Target", "TrentService.madeup"))
+	})
+	var e smithy.APIError
+	if !errors.As(err, &e) {
+		t.Fatal(err)
+	}
+	return e.ErrorCode()
 }

@@ -1,6 +1,7 @@
 package kms
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -13,16 +14,17 @@ import (
 
 // A ciphertext of a symmetric key is
 //
-//	version (1) ‖ key id (16) ‖ material id (16) ‖ what Material.Seal gave
+//	version (1) ‖ key id (16) ‖ material id (16) ‖ mark (16) ‖ what Material.Seal gave
 //
-// The header names key and material, so that Decrypt needs no KeyId and a rotated key finds the material again. The
-// version tells single-Region from multi-Region key ids. The material id is the first half of the KeyMaterialId, or zeros
+// The header, which is all before the mark, names key and material, so that Decrypt needs no KeyId and a rotated key finds
+// the material again. The version tells single-Region from multi-Region key ids. The material id is the first half of the KeyMaterialId, or zeros
 // for a key in a custom key store, whose material never changes. Header, the key's identity and encryption context are
 // authenticated by Material.Seal.
 
 const (
-	singleRegion = 1 // version: the key id is a UUID
+	unmarked     = 1 // version: the key id is a UUID, and there is no mark; not made any longer
 	multiRegion  = 2 // version: the key id is "mrk-" and 32 hex digits
+	singleRegion = 3 // version: the key id is a UUID
 	headerSize   = 1 + 16 + 16
 	// maxBlob is the API's bound of a CiphertextBlob, in bytes.
 	maxBlob = 6144
@@ -60,13 +62,32 @@ func headerOf(k *Key, m *MaterialRecord) (h header, err error) {
 	return h, nil
 }
 
-// parseBlob takes a ciphertext apart.
-func parseBlob(blob []byte) (h header, sealed []byte, err error) {
-	if len(blob) <= headerSize || len(blob) > maxBlob || blob[0] != singleRegion && blob[0] != multiRegion {
-		return h, nil, errBlob
+// blob is a ciphertext taken apart.
+type blob struct {
+	header header
+	mark   mark // zero where version is unmarked
+	sealed []byte
+}
+
+// parseBlob takes a ciphertext apart. It shares b's bytes.
+func parseBlob(b []byte) (c blob, err error) {
+	if len(b) <= headerSize || len(b) > maxBlob || b[0] < unmarked || b[0] > singleRegion {
+		return c, errBlob
 	}
-	copy(h[:], blob)
-	return h, blob[headerSize:], nil
+	c.sealed = b[copy(c.header[:], b):]
+	if b[0] == unmarked {
+		return c, nil
+	}
+	if len(c.sealed) <= markSize {
+		return c, errBlob
+	}
+	c.sealed = c.sealed[copy(c.mark[:], c.sealed):]
+	return c, nil
+}
+
+// names reports whether h is a header of the same key and material as of, in a version of its own perhaps.
+func (h *header) names(of *header) bool {
+	return *h == *of || h[0] == unmarked && of[0] == singleRegion && bytes.Equal(h[1:], of[1:])
 }
 
 // keyID is the id of the key that the header names.

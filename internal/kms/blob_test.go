@@ -12,18 +12,24 @@ import (
 func FuzzParseBlob(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(append([]byte{singleRegion}, make([]byte, 100)...))
+	f.Add(append([]byte{unmarked}, make([]byte, 100)...))
 	f.Add(append([]byte{multiRegion}, make([]byte, 100)...))
 	f.Add(make([]byte, maxBlob+1))
 	f.Fuzz(func(t *testing.T, blob []byte) {
-		h, sealed, err := parseBlob(blob)
+		c, err := parseBlob(blob)
 		if err != nil {
 			return
 		}
-		if !bytes.Equal(append(h[:], sealed...), blob) || len(sealed) == 0 || len(blob) > maxBlob {
+		h, sealed := c.header, c.sealed
+		whole := append(h[:], sealed...)
+		if h[0] != unmarked {
+			whole = append(append(h[:], c.mark[:]...), sealed...)
+		}
+		if !bytes.Equal(whole, blob) || len(sealed) == 0 || len(blob) > maxBlob {
 			t.Errorf("%x was taken apart into %x and %x", blob, h, sealed)
 		}
 		again, err := headerOf(&Key{ID: h.keyID()}, &MaterialRecord{})
-		if err != nil || !bytes.Equal(again[:17], h[:17]) {
+		if err != nil || !bytes.Equal(again[1:17], h[1:17]) {
 			t.Errorf("key id %q of %x: %x, %v", h.keyID(), h, again, err)
 		}
 	})

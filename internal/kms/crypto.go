@@ -120,9 +120,8 @@ func (c *ciphertext) ignored() bool {
 
 // parsed is a ciphertext with the key that it names.
 type parsed struct {
-	key    *snapshot
-	header header
-	sealed []byte
+	key *snapshot
+	blob
 }
 
 // materialID of what decrypts, which is not always what encrypts; absent for keys in custom key stores.
@@ -174,35 +173,31 @@ func (s *Service) ofNamedKey(ctx context.Context, call *operation.Call, u use, c
 	if c.dryRun {
 		return parsed{}, errDryRun
 	}
-	return parsed{key: k, sealed: c.blob}, nil
+	return parsed{key: k, blob: blob{sealed: c.blob}}, nil
 }
 
-// parseFor takes a ciphertext apart that is to be opened with the key that the caller named. One that names no key which
-// the caller could know of is invalid; which other accounts' keys are there is not told.
+// parseFor takes a ciphertext apart that is to be opened with the key that the caller named. One that names another key
+// is for the wrong one, whosever that is.
 func (s *Service) parseFor(ctx context.Context, call *operation.Call, u use, c ciphertext) (p parsed, err error) {
 	if p.key, err = s.key(ctx, call, u.question, *c.keyID); err != nil {
 		return p, err
 	}
-	if p.header, p.sealed, err = parseBlob(c.blob); err != nil {
+	if p.blob, err = parseBlob(c.blob); err == nil {
+		err = s.marks.check(&p.blob, p.key)
+	}
+	switch {
+	case err != nil:
 		return p, invalidCiphertext(err)
-	}
-	id := p.header.keyID()
-	if id == p.key.ID {
-		return p, nil
-	}
-	switch _, err := s.snapshots.key(ctx, keyRef{call.Scope, id}); {
-	case err == nil:
+	case p.header.keyID() != p.key.ID:
 		return p, errIncorrectKey
-	case errors.Is(err, fault.ErrNotFound):
-		return p, invalidCiphertext(err)
 	default:
-		return p, unexpected("reading a key", err)
+		return p, nil
 	}
 }
 
 // parse takes a ciphertext apart and finds the key that it names, whosever it is.
 func (s *Service) parse(ctx context.Context, call *operation.Call, u use, c ciphertext) (p parsed, err error) {
-	if p.header, p.sealed, err = parseBlob(c.blob); err != nil {
+	if p.blob, err = parseBlob(c.blob); err != nil {
 		return p, invalidCiphertext(err)
 	}
 	t := target{on: policy.OnCiphertext, account: nowhere}
@@ -212,6 +207,9 @@ func (s *Service) parse(ctx context.Context, call *operation.Call, u use, c ciph
 		t.key, t.arn, t.account = k, k.arn, k.Scope.Account
 	case !errors.Is(err, fault.ErrNotFound):
 		return p, unexpected("reading a key", err)
+	}
+	if err := s.marks.check(&p.blob, k); err != nil {
+		return p, invalidCiphertext(err)
 	}
 	if t.account == call.Scope.Account {
 		addOnce(&call.Event.Request, c.keyMember, t.arn)

@@ -76,8 +76,8 @@ func (s *Service) staysWithKey(ctx context.Context, call *operation.Call, in *km
 	if in.SourceKeyId != nil {
 		return s.idOf(ctx, call, *in.SourceKeyId) == destination
 	}
-	h, _, err := parseBlob(in.CiphertextBlob)
-	return err == nil && h.keyID() == destination
+	c, err := parseBlob(in.CiphertextBlob)
+	return err == nil && c.header.keyID() == destination
 }
 
 // idOf is the id of the key that a caller named; empty if the name cannot be one.

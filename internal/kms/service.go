@@ -38,7 +38,7 @@ func (l Limits) withDefaults() Limits {
 // Config is what a Service needs.
 type Config struct {
 	Store Store
-	// Root is where the key of grant tokens comes from.
+	// Root is where the keys of grant tokens and of ciphertexts' marks come from.
 	Root RootKey
 	// Directory knows principals; nil where there is none.
 	Directory Directory
@@ -63,6 +63,7 @@ type Service struct {
 	stores    KeyStores
 	directory Directory
 	tokens    tokens
+	marks     marker
 	now       func() time.Time
 	log       *slog.Logger
 	limits    Limits
@@ -84,6 +85,7 @@ func New(c Config) *Service {
 		stores:    c.Stores,
 		directory: c.Directory,
 		tokens:    tokens{c.Root.Derive("kms grant tokens")},
+		marks:     marker{c.Root.Derive("kms ciphertext marks")},
 		now:       c.Now,
 		log:       c.Log,
 		limits:    c.Limits.withDefaults(),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
@@ -32,8 +33,9 @@ type snapshot struct {
 	arn      string
 	identity string
 	policy   *policy.Policy
-	header   header   // of ciphertexts under the current material
-	others   []header // likewise, one for each of Key.Others
+	header   header               // of ciphertexts under the current material
+	others   []header             // likewise, one for each of Key.Others
+	mark     atomic.Pointer[mark] // of header, see marker.current
 	// family tells of related multi-Region keys; nil for a single-Region key.
 	family *types.MultiRegionConfiguration
 }
@@ -60,11 +62,11 @@ func newSnapshot(k *Key, family []*Key) (*snapshot, error) {
 
 // sealedBy is the material that a ciphertext's header names; nil if it is none of the key's.
 func (s *snapshot) sealedBy(h *header) *MaterialRecord {
-	if *h == s.header {
+	if h.names(&s.header) {
 		return &s.Material
 	}
 	for i := range s.others {
-		if *h == s.others[i] {
+		if h.names(&s.others[i]) {
 			return &s.Others[i]
 		}
 	}

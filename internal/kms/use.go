@@ -107,8 +107,9 @@ func (s *Service) seal(ctx context.Context, k *snapshot, context map[string]stri
 	if err != nil {
 		return nil, unexpected("encrypting", err)
 	}
-	blob := make([]byte, 0, headerSize+len(sealed))
-	return append(append(blob, k.header[:]...), sealed...), nil
+	blob := make([]byte, 0, headerSize+markSize+len(sealed))
+	blob = append(append(blob, k.header[:]...), s.marks.current(k)[:]...)
+	return append(blob, sealed...), nil
 }
 
 // open reverses seal for a ciphertext whose header names k.
