@@ -27,6 +27,7 @@ func incorrectMaterial(format string, args ...any) error {
 func (s *Service) importKeyMaterial(
 	ctx context.Context, call *operation.Call, in *kms.ImportKeyMaterialInput,
 ) (*kms.ImportKeyMaterialOutput, error) {
+	sent := importConditions(in)
 	if in.ExpirationModel == "" {
 		in.ExpirationModel = types.ExpirationModelTypeKeyMaterialExpires
 	}
@@ -34,7 +35,7 @@ func (s *Service) importKeyMaterial(
 	if err := s.checkImport(in); err != nil {
 		return nil, err
 	}
-	k, err := s.key(ctx, call, question{operation: "ImportKeyMaterial", request: importConditions(in)}, *in.KeyId)
+	k, err := s.key(ctx, call, question{operation: "ImportKeyMaterial", request: sent}, *in.KeyId)
 	if err != nil {
 		return nil, err
 	}
@@ -66,8 +67,12 @@ func logImport(call *operation.Call, in *kms.ImportKeyMaterialInput) {
 	call.Event.Request.Add("keyMaterialId", in.KeyMaterialId)
 }
 
-func importConditions(in *kms.ImportKeyMaterialInput) []condition {
-	all := []condition{{"kms:expirationmodel", []string{string(in.ExpirationModel)}}}
+// importConditions are there only if the member was sent: policies test for that (AWS KMS Developer Guide,
+// kms:ExpirationModel and kms:ValidTo).
+func importConditions(in *kms.ImportKeyMaterialInput) (all []condition) {
+	if in.ExpirationModel != "" {
+		all = append(all, condition{"kms:expirationmodel", []string{string(in.ExpirationModel)}})
+	}
 	if in.ValidTo != nil {
 		all = append(all, condition{"kms:validto", []string{in.ValidTo.UTC().Format(time.RFC3339)}})
 	}

@@ -423,3 +423,18 @@ func TestImportIsLoggedWithoutSecrets(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+// TestExpirationModelThatIsNotSent: the default applies, but policies see that nothing was sent.
+func TestExpirationModelThatIsNotSent(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	k := w.createExternal()
+	in := w.wrapped(*k.KeyId, key256(1))
+	in.ExpirationModel, in.ValidTo = "", aws.Time(w.clock().Add(time.Hour))
+	for null, admitted := range map[string]bool{"true": true, "false": false} {
+		policy := identityPolicy(statement("Allow", "", `"kms:*"`, `{"Null":{"kms:ExpirationModel":"`+null+`"}}`))
+		copied := *in
+		if _, err := w.as(alice, policy)("ImportKeyMaterial", &copied); (err == nil) != admitted {
+			t.Errorf("Null %s: %v", null, err)
+		}
+	}
+}
