@@ -29,6 +29,7 @@ type describeInput struct {
 	Blob       []byte
 	At         *time.Time
 	Tags       []string
+	Arn        *string
 }
 
 func ptr[T any](v T) *T { return &v }
@@ -47,6 +48,8 @@ func TestDecode(t *testing.T) {
 		"Blob=AAE=":                  {Blob: []byte{0, 1}},
 		"At=2020-01-02T03:04:05.6Z":  {At: ptr(time.Date(2020, 1, 2, 3, 4, 5, 6e8, time.UTC))},
 		"dryrun=true&maxResults=abc": {},
+		"Arn=a":                      {Arn: ptr("a")},
+		"arn=a":                      {Arn: ptr("a")},
 		"Filter.1.Name=tag:a&Filter.1.Value.1=x&Filter.1.Value.2=y&Filter.2.Name=z": {Filters: []filter{{ptr("tag:a"), []string{"x", "y"}}, {Name: ptr("z")}}},
 	} {
 		form, err := url.ParseQuery(query)

@@ -117,17 +117,17 @@ func (p *parameters) structure(v reflect.Value, path string) error {
 	return nil
 }
 
-// child finds the parameter of a field. STS writes one name with a small letter, PolicyArns.member.1.arn, which the SDK's
-// type does not tell.
+// child finds the parameter of a field. Names are case-sensitive; STS writes one with a small letter,
+// PolicyArns.member.1.arn, which the SDK's type does not tell.
 func (p *parameters) child(f reflect.StructField) (string, *parameters) {
-	if name := f.Tag.Get("query"); name != "" {
-		return name, p.children[name]
+	name := f.Tag.Get("query")
+	if name == "" {
+		name = f.Name
 	}
-	if child := p.children[f.Name]; child != nil {
-		return f.Name, child
+	if child := p.children[name]; child != nil || name != "Arn" {
+		return name, child
 	}
-	name := strings.ToLower(f.Name[:1]) + f.Name[1:]
-	return name, p.children[name]
+	return "arn", p.children["arn"]
 }
 
 func join(path, name string) string {
