@@ -43,19 +43,37 @@ func (s *Service) assumeRole(ctx context.Context, c *operation.Call, in *sts.Ass
 	if err != nil {
 		return nil, err
 	}
-	seconds, err := sessionDuration(role, in.DurationSeconds, chained)
+	a, err := s.begin(ctx, c, role, facts, asked{in.DurationSeconds, chained, in.Policy, in.PolicyArns})
+	return &sts.AssumeRoleOutput{AssumedRoleUser: a.user, Credentials: a.credentials, SourceIdentity: optional(facts.SourceIdentity)}, err
+}
+
+// asked is what whoever assumes a role asks of the session.
+type asked struct {
+	seconds *int32
+	chained bool // from a session of another role
+	policy  *string
+	arns    []types.PolicyDescriptorType
+}
+
+// assumption is a session of a role that has begun.
+type assumption struct {
+	user        *types.AssumedRoleUser
+	credentials *types.Credentials
+}
+
+// begin opens a session of a role that the caller may assume.
+func (s *Service) begin(ctx context.Context, c *operation.Call, role *Entity, facts SessionFacts, q asked) (a assumption, err error) {
+	seconds, err := sessionDuration(role, q.seconds, q.chained)
 	if err != nil {
-		return nil, err
+		return a, err
 	}
 	session := s.newSession(role.Account, role.ID, seconds, facts)
-	if err := s.scope(ctx, session, in.Policy, in.PolicyArns); err != nil {
-		return nil, err
+	if err := s.scope(ctx, session, q.policy, q.arns); err != nil {
+		return a, err
 	}
-	user := assumedRole(c, role, session)
-	credentials, err := s.open(ctx, c, session)
-	return &sts.AssumeRoleOutput{
-		AssumedRoleUser: user, Credentials: credentials, SourceIdentity: optional(session.SourceIdentity),
-	}, err
+	a.user = assumedRole(c, role, session)
+	a.credentials, err = s.open(ctx, c, session)
+	return a, err
 }
 
 // inherit takes over what goes on from the caller's session, and reports whether there is one of a role.

@@ -41,18 +41,9 @@ func (s *Service) assumeRoleWithWebIdentity(ctx context.Context, c *operation.Ca
 	if err := s.trusted(c, role, &facts); err != nil {
 		return nil, err
 	}
-	seconds, err := sessionDuration(role, in.DurationSeconds, false)
-	if err != nil {
-		return nil, err
-	}
-	session := s.newSession(role.Account, role.ID, seconds, facts)
-	if err := s.scope(ctx, session, in.Policy, in.PolicyArns); err != nil {
-		return nil, err
-	}
-	user := assumedRole(c, role, session)
-	credentials, err := s.open(ctx, c, session)
+	a, err := s.begin(ctx, c, role, facts, asked{seconds: in.DurationSeconds, policy: in.Policy, arns: in.PolicyArns})
 	return &sts.AssumeRoleWithWebIdentityOutput{
-		AssumedRoleUser: user, Credentials: credentials, Provider: aws.String(p.ARN()),
+		AssumedRoleUser: a.user, Credentials: a.credentials, Provider: aws.String(p.ARN()),
 		Audience: aws.String(claims.audience), SubjectFromWebIdentityToken: aws.String(claims.Subject),
 	}, err
 }
