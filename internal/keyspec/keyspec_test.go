@@ -272,3 +272,23 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestCiphertextsHaveOneLength: one that begins with a zero is the same number without it, but no ciphertext.
+func TestCiphertextsHaveOneLength(t *testing.T) {
+	k, plaintext := keyOf(t, types.KeySpecRsa2048), []byte("attack at dawn")
+	for _, a := range k.Spec.EncryptionAlgorithms() {
+		ciphertext := []byte{1}
+		for ciphertext[0] != 0 {
+			var err error
+			if ciphertext, err = k.Encrypt(a, plaintext); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if again, err := k.Decrypt(a, ciphertext); err != nil || !bytes.Equal(again, plaintext) {
+			t.Errorf("%s: %v", a, err)
+		}
+		if _, err := k.Decrypt(a, ciphertext[1:]); !errors.Is(err, keyspec.ErrCiphertext) {
+			t.Errorf("%s: without its leading zero: %v", a, err)
+		}
+	}
+}

@@ -106,6 +106,9 @@ func (k *rsaKey) decrypt(algorithm types.EncryptionAlgorithmSpec, ciphertext []b
 	if h == nil {
 		return nil, ErrAlgorithm
 	}
+	if len(ciphertext) != k.private.Size() { // Go's library makes up for leading zeros; RFC 8017, section 7.1.2, does not
+		return nil, ErrCiphertext
+	}
 	plaintext, err := rsa.DecryptOAEP(h(), nil, k.private, ciphertext, nil)
 	if err != nil {
 		return nil, ErrCiphertext

@@ -84,6 +84,9 @@ func Unwrap(name types.AlgorithmSpec, private *rsa.PrivateKey, wrapped []byte) (
 }
 
 func open(a algorithm, private *rsa.PrivateKey, wrapped []byte) (secret.Bytes, error) {
+	if len(wrapped) != private.Size() { // Go's library makes up for leading zeros; RFC 8017, section 7.1.2, does not
+		return secret.Bytes{}, ErrUnwrap
+	}
 	opened, err := private.Decrypt(nil, wrapped, &rsa.OAEPOptions{Hash: a.hash})
 	if err != nil {
 		return secret.Bytes{}, ErrUnwrap

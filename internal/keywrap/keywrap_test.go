@@ -128,3 +128,20 @@ func FuzzUnwrap(f *testing.F) {
 		}
 	})
 }
+
+// TestWrappedHasOneLength: what begins with a zero is the same number without it, but was not wrapped so.
+func TestWrappedHasOneLength(t *testing.T) {
+	private, public := pair(t)
+	for _, name := range []types.AlgorithmSpec{types.AlgorithmSpecRsaesOaepSha1, types.AlgorithmSpecRsaesOaepSha256} {
+		wrapped := []byte{1}
+		for wrapped[0] != 0 {
+			var err error
+			if wrapped, err = keywrap.Wrap(name, public, secret.New([]byte("material"))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := keywrap.Unwrap(name, private, wrapped[1:]); !errors.Is(err, keywrap.ErrUnwrap) {
+			t.Errorf("%s: without its leading zero: %v", name, err)
+		}
+	}
+}
