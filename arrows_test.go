@@ -18,7 +18,7 @@ var storeys = map[string]int{
 	"policy": 2, "audit": 2, "operation": 2, "sigv4": 2, "hsm": 2, "hsmproto": 2, "connection": 2, "xaes": 2, "quota": 2,
 	"keyspec": 2, "keywrap": 2, "mldsamu": 2,
 	"kms": 3, "cloudhsm": 3, "network": 3, "identity": 3, "hsmclient": 3, "cloudtrail": 3,
-	"wire": 4, "storage": 4, "keystore": 4, "hsmnode": 4, "fleet": 4, "rootkey": 4,
+	"wire": 4, "storage": 4, "keystore": 4, "hsmnode": 4, "fleet": 4, "rootkey": 4, "httpserver": 4,
 	"command": 5, "server": 5, "demo": 5, "cloudhsmcli": 5, "rehearsal": 5,
 }
 

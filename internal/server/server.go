@@ -26,6 +26,7 @@ import (
 	"keyward/internal/fault"
 	"keyward/internal/fleet"
 	"keyward/internal/hardening"
+	"keyward/internal/httpserver"
 	"keyward/internal/identity"
 	"keyward/internal/keystore"
 	keys "keyward/internal/kms"
@@ -227,7 +228,7 @@ func clockOffset(ctx context.Context, db *sqlite.DB) (time.Duration, error) {
 }
 
 // serve reports when a listener stops for any reason but being closed.
-func (i *installation) serve(s *http.Server, l net.Listener) {
+func (i *installation) serve(s interface{ Serve(l net.Listener) error }, l net.Listener) {
 	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		select {
 		case i.failed <- fmt.Errorf("serving %s: %w", l.Addr(), err):
@@ -379,13 +380,13 @@ func (i *installation) listen(ctx context.Context) error {
 		l, scheme = tls.NewListener(l, tlsConfig(certificate)), "https"
 	}
 	i.endpoint = scheme + "://" + l.Addr().String()
-	s := &http.Server{
+	s := httpserver.New(i.handler, &http.Server{
 		Handler:           i.routes(),
 		ReadHeaderTimeout: headerTime,
 		ReadTimeout:       requestTime,
 		IdleTimeout:       idleTime,
 		ErrorLog:          errorLog(i.config.Log),
-	}
+	})
 	i.serving.Store(true)
 	go i.serve(s, l)
 	i.onClose(func() error {
