@@ -12,7 +12,7 @@ type Store interface {
 	// Waiting yields the batches of kept events that are not packed yet, oldest first, numbered (number, lines)
 	// until yield returns false. It sees every event that was answered before.
 	Waiting(ctx context.Context, yield func(batch int64, lines []byte) bool) error
-	// Pack adds segments with their terms and removes the batches, in one transaction.
+	// Pack adds segments with their terms and removes the batches, of which there are some, in one transaction.
 	Pack(ctx context.Context, segments []*Segment, batches []int64) error
 	// Search yields the segments found by Search, those with the latest Last first and of these the latest Seq, until
 	// yield returns false.

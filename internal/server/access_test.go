@@ -146,9 +146,12 @@ func (g *gate) onDatabase(do func(*sql.DB) error) {
 // timely are the tables that change by themselves, or tell of calls.
 var timely = []string{"audit_batch", "trail_segment", "trail_term", "trail_file", "sqlite_sequence", "access_key"}
 
-// dump is all that the database holds of what calls can change.
+// dump is all that the database holds of what calls can change. Last uses are taken over from the events of earlier
+// calls when somebody asks, so somebody does.
 func (g *gate) dump() (all []string) {
 	g.Helper()
+	_, err := g.admin.GetKeyLastUsage(g.Context(), &kms.GetKeyLastUsageInput{KeyId: g.sym.id})
+	g.must(err)
 	g.onDatabase(func(db *sql.DB) error {
 		tables, err := column(db, `SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name`)
 		if err != nil {

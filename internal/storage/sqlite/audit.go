@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"keyward/internal/audit"
@@ -39,7 +40,8 @@ var errAuditClosed = errors.New("storage: the audit log is closed")
 // that a write's cost is shared by all calls that arrived during the one before.
 type recorder struct {
 	db      *sql.DB
-	insert  *sql.Stmt // insertBatch, prepared at the first batch
+	settled atomic.Int64 // the last batch whose usages are taken over; those of later ones may be
+	insert  *sql.Stmt    // insertBatch, prepared at the first batch
 	relaxed bool
 	wake    chan struct{} // capacity 1: current holds events
 	closing chan struct{} // closed when there is no use in gathering on
@@ -317,7 +319,7 @@ func (r *recorder) close() error {
 	return errors.Join(lost, last.err, r.insert.Close())
 }
 
-const insertBatch = `INSERT INTO audit_write (first_ms, last_ms, count, events, used) VALUES (?, ?, ?, ?, ?)`
+const insertBatch = `INSERT INTO audit_batch (first_ms, last_ms, count, events, used) VALUES (?, ?, ?, ?, ?)`
 
 // insertAlone is insertBatch for what tells nothing of keys.
 const insertAlone = `INSERT INTO audit_batch (first_ms, last_ms, count, events) VALUES (?, ?, ?, ?)`

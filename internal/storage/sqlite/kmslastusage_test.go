@@ -61,6 +61,60 @@ func TestLastUseIsKeptWithItsEvent(t *testing.T) {
 	}
 }
 
+// TestUsesOutliveTheirEvents: what a batch tells of keys is known when its events are packed, and after a restart.
+func TestUsesOutliveTheirEvents(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keyward.db")
+	db := open(t, path, true)
+	if _, err := db.write.Exec(insertKeys, 2); err != nil {
+		t.Fatal(err)
+	}
+	scope := arn.Scope{Account: "1", Region: "r"}
+	use := func(id, key string) {
+		e := event(id)
+		e.Used = []audit.Use{{Scope: scope, KeyID: key}}
+		if err := db.Record(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lastUsed := func(key, by string) {
+		t.Helper()
+		last, _, err := db.KMS().LastUse(t.Context(), scope, key)
+		if err != nil || last.EventID != by {
+			t.Errorf("%s was last used by %q, %v; want %s", key, last.EventID, err, by)
+		}
+	}
+	use("packed", "00000000")
+	pack(t, db)
+	use("asked for", "00000001")
+	lastUsed("00000000", "packed")
+	lastUsed("00000001", "asked for")
+	use("waiting", "00000001")
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db = open(t, path, false)
+	lastUsed("00000001", "waiting")
+	pack(t, db)
+	lastUsed("00000000", "packed")
+	lastUsed("00000001", "waiting")
+}
+
+// pack removes all waiting events, as the trail does once it has them in segments.
+func pack(t *testing.T, db *DB) {
+	t.Helper()
+	var batches []int64
+	err := db.Trail().Waiting(t.Context(), func(batch int64, _ []byte) bool {
+		batches = append(batches, batch)
+		return true
+	})
+	if err == nil {
+		err = db.Trail().Pack(t.Context(), nil, batches)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // BenchmarkRecordUse is BenchmarkRecord for events that tell of keys' uses: of one key, and of another key each.
 func BenchmarkRecordUse(b *testing.B) {
 	for name, keys := range map[string]int{"one key": 1, "10,000 keys": 10_000} {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"keyward/internal/cloudtrail"
@@ -42,7 +43,11 @@ func (t Trail) Waiting(ctx context.Context, yield func(batch int64, lines []byte
 
 // Pack implements cloudtrail.Store.
 func (t Trail) Pack(ctx context.Context, segments []*cloudtrail.Segment, batches []int64) error {
-	return t.Change(ctx, nil, func(tx *sql.Tx) error {
+	newest := slices.Max(batches)
+	err := t.Change(ctx, nil, func(tx *sql.Tx) error {
+		if err := t.audit.settle(ctx, tx, newest); err != nil {
+			return err
+		}
 		for _, s := range segments {
 			if err := insertSegment(ctx, tx, s); err != nil {
 				return err
@@ -55,6 +60,10 @@ func (t Trail) Pack(ctx context.Context, segments []*cloudtrail.Segment, batches
 		}
 		return nil
 	})
+	if err == nil {
+		t.audit.hasSettled(newest)
+	}
+	return err
 }
 
 // one checks that a statement changed exactly one row.
