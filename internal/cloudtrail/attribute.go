@@ -1,6 +1,7 @@
 package cloudtrail
 
 import (
+	"encoding/hex"
 	"hash/fnv"
 	"strconv"
 	"strings"
@@ -70,20 +71,19 @@ func (a attribute) termKey() attribute {
 	return a
 }
 
-// idPrefix is what a segment's list keeps of an event's id, empty for an id that is none.
-func idPrefix(eventID string) []byte {
-	const digits = 16 // half of a UUID's, 8 bytes
-	hex := strings.ReplaceAll(eventID, "-", "")
-	if len(hex) < digits {
-		return nil
+// appendIDPrefix appends what a segment's list keeps of an event's id: nothing of an id that is none.
+func appendIDPrefix(b []byte, eventID string) []byte {
+	var digits [16]byte // half of a UUID's, 8 bytes
+	n := 0
+	for i := 0; i < len(eventID) && n < len(digits); i++ {
+		if eventID[i] != '-' {
+			digits[n] = eventID[i]
+			n++
+		}
 	}
-	n, err := strconv.ParseUint(hex[:digits], 16, 64)
-	if err != nil {
-		return nil
-	}
-	prefix := make([]byte, 8)
-	for i := range prefix {
-		prefix[i] = byte(n >> (56 - 8*i))
+	prefix, err := hex.AppendDecode(b, digits[:n])
+	if err != nil || n < len(digits) {
+		return b
 	}
 	return prefix
 }

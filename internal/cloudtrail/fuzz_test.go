@@ -35,7 +35,7 @@ func FuzzReaders(f *testing.F) {
 			t.Errorf("the sidecar %q is taken", text)
 		}
 		_, _ = readDigest(text)
-		_, _ = render(text)
+		_, _ = Render(text)
 		_, _ = readRecord(text)
 		_, _ = (&Segment{Data: text, Count: 1}).entries()
 		_, _ = ReadPublicKeys(text)

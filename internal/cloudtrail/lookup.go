@@ -201,7 +201,7 @@ func (s *Service) find(ctx context.Context, q *query) ([]hit, error) {
 	}
 	search := Search{Term: q.attribute.termKey().term(q.scope), Start: q.start, End: end}
 	if q.attribute.key == types.LookupAttributeKeyEventId {
-		if search.ID = idPrefix(q.attribute.value); search.ID == nil {
+		if search.ID = appendIDPrefix(nil, q.attribute.value); search.ID == nil {
 			return nil, nil // not the id of any event
 		}
 	}

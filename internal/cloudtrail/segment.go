@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"keyward/internal/arn"
@@ -51,7 +52,7 @@ func (b *builder) add(r *rendered) {
 		b.segment.Last = r.time
 	}
 	b.segment.Count++
-	b.segment.IDs = append(b.segment.IDs, idPrefix(r.eventID)...)
+	b.segment.IDs = appendIDPrefix(b.segment.IDs, r.eventID)
 	b.addTerms(&r.facts)
 	b.text = strconv.AppendInt(b.text, r.time.UnixMilli(), 10)
 	b.text = append(append(append(b.text, ' '), r.json...), '\n')
@@ -69,13 +70,22 @@ func (b *builder) addTerms(f *facts) {
 	}
 }
 
+// compressors are used again: each has more than a megabyte of tables.
+var compressors = sync.Pool{New: func() any {
+	w, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
+	if err != nil { // the level is known to the library
+		panic(err)
+	}
+	return w
+}}
+
 func (b *builder) finish() (*Segment, error) {
 	var out bytes.Buffer
-	w, err := gzip.NewWriterLevel(&out, gzip.BestSpeed)
-	if err != nil {
-		return nil, err
-	}
-	if _, err = w.Write(b.text); err == nil {
+	w := compressors.Get().(*gzip.Writer)
+	defer compressors.Put(w)
+	w.Reset(&out)
+	_, err := w.Write(b.text)
+	if err == nil {
 		err = w.Close()
 	}
 	if err != nil {
@@ -102,13 +112,9 @@ func pack(lines [][]byte) ([]*Segment, error) {
 	for _, line := range lines {
 		left += len(line)
 	}
+	var each renderer
 	for _, line := range lines {
-		records, err := render(line)
-		if err != nil {
-			return nil, err
-		}
-		for i := range records {
-			r := &records[i]
+		err := each.render(line, func(r *rendered) {
 			b := builders[r.scope]
 			if b == nil {
 				// Rendered, an event is about half as long again, and as a rule most are of one scope.
@@ -117,6 +123,9 @@ func pack(lines [][]byte) ([]*Segment, error) {
 				order = append(order, r.scope)
 			}
 			b.add(r)
+		})
+		if err != nil {
+			return nil, err
 		}
 		left -= len(line)
 	}
