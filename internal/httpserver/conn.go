@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -19,9 +20,9 @@ const (
 	closed
 )
 
-// refresh is how old the time limit of an idle connection gets before it is moved: setting one costs as much as
-// parsing a header field.
-const refresh = time.Second
+// refresh is the part of the time for idleness that may pass before the time limit of an idle connection is moved:
+// setting one costs as much as parsing a header field.
+const refresh = 64
 
 // conn is one connection.
 type conn struct {
@@ -31,6 +32,7 @@ type conn struct {
 	remote  string
 	tls     *tls.ConnectionState // nil for connections in clear
 	state   atomic.Int32
+	used    bool // a request was answered on it
 	answer  response
 	bounded time.Time // when the standing time limit for idleness was set; zero if another one stands
 }
@@ -47,13 +49,15 @@ func (c *conn) run() {
 	defer func() {
 		if thrown := recover(); thrown != nil {
 			c.server.panicked(c, thrown)
+			c.answer.forget()
 		}
 		if !kept {
 			_ = c.Close() // the client is gone, or will be
 		}
 		c.server.forget(c)
 	}()
-	if err := c.handshake(); err != nil {
+	if !c.handshake() {
+		kept = c.begin() == nil && c.server.hands.over(c)
 		return
 	}
 	for !kept {
@@ -72,35 +76,28 @@ func (c *conn) run() {
 
 var errStopping = errors.New("httpserver: stopping")
 
-// handshake is TLS's, where there is one.
-func (c *conn) handshake() error {
+// handshake is TLS's, where there is one. It reports whether HTTP/1.1 is spoken from here on. If not, the connection is
+// for net/http, which gets the same error from it and has a word for clients that do not speak TLS.
+func (c *conn) handshake() bool {
 	secure, ok := c.Conn.(*tls.Conn)
 	if !ok {
-		return nil
+		return true
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), c.server.other.ReadHeaderTimeout)
-	defer cancel()
-	if err := secure.HandshakeContext(ctx); err != nil {
-		c.server.logf("http: TLS handshake error from %s: %v", c.remote, err)
-		return err
+	if err := c.SetDeadline(deadline(c.server.headTime())); err != nil {
+		return false
+	}
+	if err := secure.HandshakeContext(context.Background()); err != nil {
+		return false
 	}
 	state := secure.ConnectionState()
 	c.tls = &state
-	return nil
+	spoken := state.NegotiatedProtocol
+	return (spoken == "" || spoken == "http/1.1") && c.SetDeadline(time.Time{}) == nil
 }
 
 // await returns the head of the next request, of which nothing is taken yet, or something that is not ordinary.
 func (c *conn) await() ([]byte, error) {
-	if c.tls != nil && c.tls.NegotiatedProtocol == "h2" {
-		return nil, c.begin()
-	}
-	if err := c.boundIdle(); err != nil {
-		return nil, err
-	}
-	if _, err := c.reader.Peek(1); err != nil {
-		return nil, err
-	}
-	if err := c.begin(); err != nil {
+	if err := c.awaitFirst(); err != nil {
 		return nil, err
 	}
 	for {
@@ -112,16 +109,45 @@ func (c *conn) await() ([]byte, error) {
 		switch {
 		case end >= 0:
 			return text[:end+len(headEnd)], nil
-		case !begun(text), len(text) == c.reader.Size(), bytes.Contains(text, []byte("\n\n")):
+		case !begun(text), len(text) == c.reader.Size():
 			return nil, nil
 		}
 		if err := c.boundHead(); err != nil {
 			return nil, err
 		}
-		if _, err := c.reader.Peek(len(text) + 1); err != nil {
+		switch _, err := c.reader.Peek(len(text) + 1); {
+		case err == io.EOF:
+			return nil, nil // net/http has an answer to it
+		case err != nil:
 			return nil, err
 		}
 	}
+}
+
+// awaitFirst waits for the first bytes of a request and makes the connection busy. After the first request net/http
+// waits for four of them, and takes them for nothing if they are line ends: RFC 9112, section 2.2, tells of old clients
+// that send some after a POST's body.
+func (c *conn) awaitFirst() error {
+	if !c.used {
+		if err := c.SetReadDeadline(deadline(c.server.headTime())); err != nil {
+			return err
+		}
+		if _, err := c.reader.Peek(1); err != nil {
+			return err
+		}
+		return c.begin()
+	}
+	if err := c.boundIdle(); err != nil {
+		return err
+	}
+	first, err := c.reader.Peek(4)
+	if err != nil {
+		return err
+	}
+	if _, err := c.reader.Discard(len(first) - len(bytes.TrimLeft(first, "\r\n"))); err != nil {
+		return err
+	}
+	return c.begin()
 }
 
 // begin makes an idle connection busy.
@@ -139,13 +165,21 @@ func (c *conn) closeIdle() {
 	}
 }
 
+// deadline is when a time limit that begins now ends; never, if there is none.
+func deadline(limit time.Duration) time.Time {
+	if limit <= 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(limit)
+}
+
 func (c *conn) boundIdle() error {
-	now := time.Now()
-	if now.Sub(c.bounded) < refresh {
+	now, limit := time.Now(), c.server.idleTime()
+	if now.Sub(c.bounded) < limit/refresh {
 		return nil
 	}
 	c.bounded = now
-	return c.Conn.SetReadDeadline(now.Add(c.server.other.IdleTimeout))
+	return c.Conn.SetReadDeadline(deadline(limit))
 }
 
 // boundHead gives the rest of a head its time, counted from its first part.
@@ -153,7 +187,7 @@ func (c *conn) boundHead() error {
 	if c.bounded.IsZero() {
 		return nil
 	}
-	return c.SetReadDeadline(time.Now().Add(c.server.other.ReadHeaderTimeout))
+	return c.SetReadDeadline(deadline(c.server.headTime()))
 }
 
 // boundBody gives a body its time, if there is any of it to wait for.
@@ -161,7 +195,7 @@ func (c *conn) boundBody() error {
 	if c.answer.arrived {
 		return nil
 	}
-	return c.SetReadDeadline(time.Now().Add(c.server.other.ReadTimeout))
+	return c.SetReadDeadline(deadline(c.server.other.ReadTimeout))
 }
 
 // SetReadDeadline is set by anyone but boundIdle.
@@ -170,26 +204,36 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 	return c.Conn.SetReadDeadline(t)
 }
 
-const badRequest = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n400 Bad Request"
-
 // exchange answers one ordinary request and reports whether another one may follow.
 func (c *conn) exchange() (again bool) {
 	r, err := http.ReadRequest(c.reader)
 	if err != nil {
-		_, _ = c.Write([]byte(badRequest)) // the connection is closed either way
-		return false
+		return false // cannot be: the parser refuses nothing that is ordinary
 	}
 	r.RemoteAddr, r.TLS = c.remote, c.tls
 	c.answer.begin(int64(c.reader.Buffered()) >= r.ContentLength)
+	if !c.answer.arrived {
+		r.Body = &arriving{ReadCloser: r.Body}
+	}
+	body := r.Body // handlers may set another one
 	if err = c.boundBody(); err == nil {
 		c.server.calls.ServeHTTP(&c.answer, r)
-		err = c.boundBody() // again: the handler may have moved it
+		err = c.drain(body)
 	}
-	if err == nil {
-		err = r.Body.Close() // reads what the handler left
-	}
-	again = err == nil && !c.server.stop.Load()
-	again, err = c.answer.send(again)
+	again, err = c.answer.send(err == nil && !c.server.stop.Load())
+	c.used = true
 	c.state.Store(idle)
-	return again && err == nil
+	// Again: whoever stopped the server after the first look found the connection busy, and left it to itself.
+	return again && err == nil && !c.server.stop.Load()
+}
+
+// drain reads what the handler left of a body, so that the next request begins where it ends.
+func (c *conn) drain(body io.ReadCloser) error {
+	if a, ok := body.(*arriving); ok && a.broken.Load() {
+		return errBroken
+	}
+	if err := c.boundBody(); err != nil { // the handler may have moved it
+		return err
+	}
+	return body.Close()
 }

@@ -1,10 +1,10 @@
 package httpserver
 
 import (
-	"context"
+	"bufio"
 	"crypto/tls"
+	"errors"
 	"net"
-	"net/http"
 	"sync"
 	"time"
 )
@@ -42,24 +42,37 @@ func (h *hands) Addr() net.Addr { return h.address }
 
 // over gives a connection to net/http, with what was read ahead, and reports whether that took it.
 func (h *hands) over(c *conn) bool {
-	if err := c.Conn.SetReadDeadline(time.Time{}); err != nil {
+	if err := c.SetDeadline(time.Time{}); err != nil {
 		return false
 	}
-	var given net.Conn = &readAhead{c}
-	if c.reader.Buffered() == 0 {
-		given = c.Conn // as it came: HTTP/2 is spoken on connections of crypto/tls only
-	}
 	select {
-	case h.conns <- given:
+	case h.conns <- given(c):
 		return true
 	case <-h.closed:
 		return false
 	}
 }
 
-// readAhead is a connection of which a part was read before.
-type readAhead struct{ *conn }
+// given is a connection as net/http gets it.
+func given(c *conn) net.Conn {
+	ahead := readAhead{c.Conn, c.reader}
+	switch {
+	case c.reader.Buffered() == 0:
+		return c.Conn // as it came: HTTP/2 is spoken on connections of crypto/tls only
+	case c.tls != nil:
+		return &secureReadAhead{ahead, *c.tls}
+	default:
+		return &ahead
+	}
+}
 
+// readAhead is a connection of which a part was read before.
+type readAhead struct {
+	net.Conn
+	reader *bufio.Reader
+}
+
+// Read implements net.Conn.
 func (r *readAhead) Read(p []byte) (int, error) {
 	if r.reader.Buffered() > 0 {
 		return r.reader.Read(p)
@@ -67,21 +80,20 @@ func (r *readAhead) Read(p []byte) (int, error) {
 	return r.Conn.Read(p)
 }
 
-// tlsKey is where a context holds the TLS state of a readAhead, which net/http cannot see.
-type tlsKey struct{}
-
-func rememberTLS(ctx context.Context, c net.Conn) context.Context {
-	if r, ok := c.(*readAhead); ok && r.tls != nil {
-		return context.WithValue(ctx, tlsKey{}, r.tls)
+// CloseWrite ends what is sent. net/http does so after it refused a request that still arrives, lest the refusal be
+// lost.
+func (r *readAhead) CloseWrite() error {
+	if half, ok := r.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
 	}
-	return ctx
+	return errors.ErrUnsupported
 }
 
-func withTLS(h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if state, ok := r.Context().Value(tlsKey{}).(*tls.ConnectionState); ok {
-			r.TLS = state
-		}
-		h.ServeHTTP(w, r)
-	})
+// secureReadAhead lets net/http see the state of TLS, as a connection of crypto/tls does.
+type secureReadAhead struct {
+	readAhead
+	state tls.ConnectionState
 }
+
+// ConnectionState is what net/http gives handlers as Request.TLS.
+func (s *secureReadAhead) ConnectionState() tls.ConnectionState { return s.state }

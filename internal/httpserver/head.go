@@ -15,40 +15,86 @@ var (
 	headEnd     = []byte("\r\n\r\n")
 )
 
-// begun reports whether text, of which more may follow, can become an ordinary request.
+// begun reports whether text, of which more may follow, can become an ordinary request. Where it cannot, net/http may
+// have an answer without waiting for more.
 func begun(text []byte) bool {
 	n := min(len(text), len(requestLine))
-	return bytes.Equal(text[:n], requestLine[:n])
+	if !bytes.Equal(text[:n], requestLine[:n]) {
+		return false
+	}
+	for rest := text[n:]; ; {
+		line, after, whole := bytes.Cut(rest, lineEnd)
+		if !whole {
+			return bytes.IndexByte(rest, '\n') < 0
+		}
+		if _, _, ok := field(line); !ok {
+			return false
+		}
+		rest = after
+	}
 }
 
 // ordinary reports whether a request's head, its empty line included, asks for nothing but to be read and answered.
-// Only what may change how a request is framed or a connection goes on is looked at; the parser judges all else.
+// Only what may change how a request is framed or a connection goes on is looked at, and what net/http's server
+// refuses but its parser does not.
 func ordinary(head []byte) bool {
 	rest, ok := bytes.CutPrefix(head, requestLine)
 	var hosts, lengths int
 	for ok && !bytes.Equal(rest, lineEnd) {
 		var line []byte
-		line, rest, ok = bytes.Cut(rest, lineEnd)
-		name, value, colon := bytes.Cut(line, []byte{':'})
-		if !colon || !printable(line) {
+		line, rest, _ = bytes.Cut(rest, lineEnd)
+		name, value, sound := field(line)
+		if !sound {
 			return false
 		}
 		switch special(name) {
 		case "host":
 			hosts++
-			ok = ok && hostlike(bytes.TrimSpace(value))
+			ok = hostlike(value)
 		case "content-length":
 			lengths++
-			n, err := strconv.ParseUint(string(bytes.TrimSpace(value)), 10, 32)
-			ok = ok && err == nil && n > 0 && n <= maxBody
+			n, err := strconv.ParseUint(string(value), 10, 32)
+			ok = err == nil && n > 0 && n <= maxBody
 		case "connection":
-			ok = ok && bytes.EqualFold(bytes.TrimSpace(value), []byte("keep-alive"))
+			ok = bytes.EqualFold(value, []byte("keep-alive"))
 		case "expect", "trailer", "transfer-encoding", "upgrade":
 			return false
 		}
 	}
 	return ok && hosts == 1 && lengths == 1
 }
+
+// field splits a header field's line. One is sound whose name is a token and whose value is of printable ASCII: no
+// control characters, and no continuation of the line before.
+func field(line []byte) (name, value []byte, sound bool) {
+	name, value, colon := bytes.Cut(line, []byte{':'})
+	if !colon || !token(name) {
+		return nil, nil, false
+	}
+	for _, c := range value {
+		if c < ' ' || c > '~' {
+			return nil, nil, false
+		}
+	}
+	return name, bytes.Trim(value, " "), true
+}
+
+// token reports whether a name is one: RFC 9110, section 5.6.2. net/http's parser takes spaces too.
+func token[T string | []byte](name T) bool {
+	for i := range len(name) {
+		if !tokenBytes[name[i]] {
+			return false
+		}
+	}
+	return len(name) > 0
+}
+
+var tokenBytes = func() (set [256]bool) {
+	for _, c := range []byte("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") {
+		set[c] = true
+	}
+	return set
+}()
 
 // special is the lower-case name of a header field that matters here, or empty.
 func special(name []byte) string {
@@ -58,16 +104,6 @@ func special(name []byte) string {
 		}
 	}
 	return ""
-}
-
-// printable: ASCII only, no control characters, and no continuation of the line before.
-func printable(line []byte) bool {
-	for _, c := range line {
-		if c < ' ' || c > '~' {
-			return false
-		}
-	}
-	return line[0] != ' '
 }
 
 // hostlike reports whether a Host consists of what names, addresses and ports are made of.

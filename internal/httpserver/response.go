@@ -1,8 +1,9 @@
 package httpserver
 
 import (
-	"bytes"
+	"fmt"
 	"net/http"
+	"net/textproto"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -32,9 +33,14 @@ func (w *response) begin(arrived bool) {
 // Header implements http.ResponseWriter.
 func (w *response) Header() http.Header { return w.header }
 
-// WriteHeader implements http.ResponseWriter. Unlike net/http's, header fields may still be set after it.
+// WriteHeader implements http.ResponseWriter. Unlike net/http's, header fields may still be set after it. Informational
+// answers, which clients must not rely on, are not sent.
 func (w *response) WriteHeader(status int) {
-	if w.status == 0 {
+	switch {
+	case w.status != 0:
+	case status < 100 || status > 999:
+		panic(fmt.Sprintf("httpserver: %d is no status", status)) // as net/http does
+	case status >= http.StatusOK:
 		w.status = status
 	}
 }
@@ -42,8 +48,15 @@ func (w *response) WriteHeader(status int) {
 // Write implements http.ResponseWriter.
 func (w *response) Write(b []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
+	if !w.mayHaveBody() {
+		return 0, http.ErrBodyNotAllowed
+	}
 	w.body = append(w.body, b...)
 	return len(b), nil
+}
+
+func (w *response) mayHaveBody() bool {
+	return w.status != http.StatusNoContent && w.status != http.StatusNotModified
 }
 
 // SetReadDeadline bounds reads of the request's body, for http.ResponseController. There is nothing to wait for, and
@@ -60,26 +73,64 @@ func (w *response) SetReadDeadline(t time.Time) error {
 func (w *response) send(again bool) (bool, error) {
 	w.WriteHeader(http.StatusOK)
 	again = again && !strings.EqualFold(w.header.Get("Connection"), "close")
-	if !again {
-		w.header["Connection"] = []string{"close"}
-	}
-	out := append(append(w.out[:0], "HTTP/1.1 "...), strconv.Itoa(w.status)...)
-	out = append(append(append(out, ' '), http.StatusText(w.status)...), "\r\nDate: "...)
-	out = appendDate(out, time.Now())
-	for name, values := range w.header {
-		if name == "Content-Length" {
-			continue // counted below
+	w.complete(again)
+	w.out = w.appendHead(w.out[:0])
+	w.out = append(w.out, w.body...)
+	err := w.write()
+	w.forget()
+	return again, err
+}
+
+func (w *response) write() error {
+	if limit := w.conn.server.other.WriteTimeout; limit > 0 {
+		if err := w.conn.SetWriteDeadline(deadline(limit)); err != nil {
+			return err
 		}
+	}
+	_, err := w.conn.Write(w.out)
+	return err
+}
+
+// complete sets the header fields that are the server's. What frames an answer is not the handler's to say.
+func (w *response) complete(again bool) {
+	h := w.header
+	for _, name := range [...]string{"Content-Length", "Transfer-Encoding", "Trailer"} {
+		delete(h, name)
+	}
+	if !again {
+		h["Connection"] = []string{"close"}
+	}
+	if w.status == http.StatusNotModified {
+		delete(h, "Content-Type")
+	}
+	if _, set := h["Content-Type"]; !set && len(w.body) > 0 && h.Get("Content-Encoding") == "" {
+		h["Content-Type"] = []string{http.DetectContentType(w.body)}
+	}
+}
+
+func (w *response) appendHead(out []byte) []byte {
+	out = strconv.AppendInt(append(out, "HTTP/1.1 "...), int64(w.status), 10)
+	out = append(append(out, ' '), statusText(w.status)...)
+	for name, values := range w.header {
 		for _, v := range values {
 			out = appendField(out, name, v)
 		}
 	}
-	out = append(out, "\r\nContent-Length: "...)
-	out = append(strconv.AppendInt(out, int64(len(w.body)), 10), headEnd...)
-	w.out = append(out, w.body...)
-	_, err := w.conn.Write(w.out)
-	w.forget()
-	return again, err
+	if _, set := w.header["Date"]; !set {
+		out = appendDate(append(out, "\r\nDate: "...), time.Now())
+	}
+	if w.mayHaveBody() {
+		out = strconv.AppendInt(append(out, "\r\nContent-Length: "...), int64(len(w.body)), 10)
+	}
+	return append(out, headEnd...)
+}
+
+// statusText is what net/http sends.
+func statusText(status int) string {
+	if text := http.StatusText(status); text != "" {
+		return text
+	}
+	return "status code " + strconv.Itoa(status)
 }
 
 // forget wipes the answer, which may have been a plaintext.
@@ -93,14 +144,18 @@ func (w *response) forget() {
 	}
 }
 
-// appendField writes a field; line feeds in its value would begin another one.
+// appendField writes a field, as net/http does: not at all if its name is none, and with spaces for line feeds in its
+// value, which would begin another one.
 func appendField(b []byte, name, value string) []byte {
+	if !token(name) {
+		return b
+	}
 	b = append(append(append(b, lineEnd...), name...), ": "...)
 	start := len(b)
-	b = append(b, value...)
-	for _, c := range []byte("\r\n") {
-		for at := bytes.IndexByte(b[start:], c); at >= 0; at = bytes.IndexByte(b[start:], c) {
-			b[start+at] = ' '
+	b = append(b, textproto.TrimString(value)...)
+	for i, c := range b[start:] {
+		if c == '\r' || c == '\n' {
+			b[start+i] = ' '
 		}
 	}
 	return b

@@ -1,6 +1,7 @@
 package httpserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log"
@@ -22,23 +23,31 @@ type Server struct {
 	mu       sync.Mutex // guards what follows
 	listener net.Listener
 	conns    map[*conn]struct{} // those that are not net/http's
-	gone     chan struct{}      // closed once stop is set and conns is empty; nil before Shutdown
+	gone     chan struct{}      // closed once stop is set and conns is empty
 }
 
 // New makes a Server whose ordinary requests calls answers, and other all others, whose time limits and log are those
-// of the whole. Answers of calls are gathered in memory before they are sent. other must not be used elsewhere.
+// of the whole: ReadTimeout is a body's, counted from the end of its head, and once more from the end of the handler
+// for what that left of it; WriteTimeout is an answer's. Answers of calls are gathered in memory before they are sent.
+// other must not be used elsewhere.
 func New(calls http.Handler, other *http.Server) *Server {
-	s := &Server{calls: calls, other: other, conns: map[*conn]struct{}{}}
-	other.Handler = withTLS(other.Handler)
-	other.ConnContext = rememberTLS
-	return s
+	return &Server{calls: calls, other: other, conns: map[*conn]struct{}{}, gone: make(chan struct{})}
 }
+
+// headTime is how long a request's head may take, and idleTime how long none need come. As in net/http, ReadTimeout
+// stands for those that are not set.
+func (s *Server) headTime() time.Duration {
+	return cmp.Or(s.other.ReadHeaderTimeout, s.other.ReadTimeout)
+}
+
+func (s *Server) idleTime() time.Duration { return cmp.Or(s.other.IdleTimeout, s.other.ReadTimeout) }
 
 // Serve accepts connections until Shutdown, and then returns http.ErrServerClosed. Connections of a listener of
 // crypto/tls may speak HTTP/2, if its configuration offers it.
 func (s *Server) Serve(l net.Listener) error {
 	if !s.begin(l) {
-		return errors.Join(http.ErrServerClosed, l.Close())
+		_ = l.Close() // nobody was promised anything
+		return http.ErrServerClosed
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.other.Serve(s.hands) }()
@@ -74,7 +83,8 @@ func (s *Server) accept(l net.Listener) error {
 			s.welcome(c)
 			continue
 		}
-		if passing, ok := errors.AsType[net.Error](err); !ok || !passing.Temporary() || s.stop.Load() { //nolint:staticcheck // deprecated for want of a better word
+		//lint:ignore SA1019 deprecated for want of a better word, and what net/http asks
+		if passing, ok := errors.AsType[net.Error](err); !ok || !passing.Temporary() || s.stop.Load() {
 			return err
 		}
 		s.logf("http: accepting a connection: %v; trying again in %v", err, pause)
@@ -108,44 +118,60 @@ func (s *Server) forget(c *conn) {
 }
 
 func (s *Server) checkGone() {
-	if s.gone != nil && len(s.conns) == 0 {
+	if !s.stop.Load() || len(s.conns) > 0 {
+		return
+	}
+	select {
+	case <-s.gone: // by an earlier Shutdown
+	default:
 		close(s.gone)
-		s.gone = nil
 	}
 }
 
 // Shutdown begins no further request, waits for those that were begun and closes all connections. When ctx ends
 // before, it closes them at once and returns ctx's error.
 func (s *Server) Shutdown(ctx context.Context) error {
-	gone := s.stopAccepting()
+	s.stopAccepting()
 	err := s.other.Shutdown(ctx)
-	select {
-	case <-gone:
-		return err
-	case <-ctx.Done():
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		for c := range s.conns {
-			_ = c.Close()
-		}
-		return errors.Join(err, s.other.Close(), ctx.Err())
+	if err == nil {
+		err = s.wait(ctx)
 	}
+	if err != nil {
+		return errors.Join(err, s.closeAll())
+	}
+	return nil
 }
 
-func (s *Server) stopAccepting() (gone chan struct{}) {
+func (s *Server) stopAccepting() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stop.Store(true)
 	if s.listener != nil {
 		_ = s.listener.Close() // a second Shutdown closes it again
 	}
-	gone = make(chan struct{})
-	s.gone = gone
 	for c := range s.conns {
 		c.closeIdle()
 	}
 	s.checkGone()
-	return gone
+}
+
+// wait waits for the connections that are not net/http's.
+func (s *Server) wait(ctx context.Context) error {
+	select {
+	case <-s.gone:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *Server) closeAll() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		_ = c.Close() // its client gets no answer either way
+	}
+	return s.other.Close()
 }
 
 func (s *Server) logf(format string, args ...any) {
