@@ -18,18 +18,18 @@ var storeys = map[string]int{
 	"policy": 2, "audit": 2, "operation": 2, "sigv4": 2, "hsm": 2, "hsmproto": 2, "connection": 2, "xaes": 2, "quota": 2,
 	"keyspec": 2, "keywrap": 2, "mldsamu": 2,
 	"kms": 3, "cloudhsm": 3, "network": 3, "identity": 3, "hsmclient": 3, "cloudtrail": 3,
-	"wire": 4, "storage": 4, "keystore": 4, "hsmnode": 4, "fleet": 4, "rootkey": 4, "httpserver": 4,
+	"wire": 4, "storage": 4, "keystore": 4, "hsmnode": 4, "fleet": 4, "rootkey": 4, "httpserver": 4, "journal": 4,
 	"command": 5, "server": 5, "demo": 5, "cloudhsmcli": 5, "rehearsal": 5,
 }
 
 // sideways lists the arrows within a storey, and why they are right.
 var sideways = map[string][]string{
-	"audit":     {"policy"},          // an event names its caller
-	"operation": {"audit", "policy"}, // a call carries its caller and its event
-	"keyspec":   {"mldsamu"},         // verifies what its library only signs
-	"hsm":       {"hsmproto"},        // the machine answers in the codes and roles of the HSM's language
-	"cloudhsm":  {"network"},         // clusters stand in subnets
-	"storage":   {"keystore"},        // keeps the records of key stores
+	"audit":     {"policy"},              // an event names its caller
+	"operation": {"audit", "policy"},     // a call carries its caller and its event
+	"keyspec":   {"mldsamu"},             // verifies what its library only signs
+	"hsm":       {"hsmproto"},            // the machine answers in the codes and roles of the HSM's language
+	"cloudhsm":  {"network"},             // clusters stand in subnets
+	"storage":   {"keystore", "journal"}, // keeps the records of key stores, and events in files
 	"command":   {"server", "demo", "cloudhsmcli", "rehearsal"},
 	"demo":      {"server", "cloudhsmcli"},
 	"server":    {"cloudhsmcli"}, // writes the example cluster's client configuration

@@ -9,11 +9,12 @@ import (
 
 // Store keeps the trail. Instants are kept to the millisecond.
 type Store interface {
-	// Waiting yields the batches of kept events that are not packed yet, oldest first, numbered (number, lines)
-	// until yield returns false. It sees every event that was answered before.
-	Waiting(ctx context.Context, yield func(batch int64, lines []byte) bool) error
-	// Pack adds segments with their terms and removes the batches, of which there are some, in one transaction.
-	Pack(ctx context.Context, segments []*Segment, batches []int64) error
+	// Waiting yields the batches of kept events that are not packed yet, a line each, oldest first, until yield returns
+	// false or the store has read enough at once. It sees every event that was answered before, and reports how far it
+	// came and whether there may be more. Lines are the caller's to keep.
+	Waiting(ctx context.Context, yield func(lines []byte) bool) (upTo Mark, more bool, err error)
+	// Pack adds segments with their terms and removes the events up to a mark of Waiting's, in one transaction.
+	Pack(ctx context.Context, segments []*Segment, upTo Mark) error
 	// Search yields the segments found by Search, those with the latest Last first and of these the latest Seq, until
 	// yield returns false.
 	Search(ctx context.Context, q Search, yield func(*Segment) (bool, error)) error
@@ -47,6 +48,10 @@ type Store interface {
 	Setting(ctx context.Context, name string) ([]byte, error)
 	PutSetting(ctx context.Context, name string, value []byte) error
 }
+
+// Mark is a place among the kept events: storage's numbers of the last event of a change, and of the last ones of other
+// calls, before it.
+type Mark struct{ Change, Call int64 }
 
 // Search is what Store.Search looks for: segments with the term that hold events from Start to End, both inclusive.
 type Search struct {

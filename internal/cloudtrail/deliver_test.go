@@ -137,8 +137,8 @@ func (s *cutStore) spend() error {
 	return nil
 }
 
-func (s *cutStore) Pack(ctx context.Context, segments []*trail.Segment, batches []int64) error {
-	return errors.Join(s.spend(), s.Store.Pack(ctx, segments, batches))
+func (s *cutStore) Pack(ctx context.Context, segments []*trail.Segment, upTo trail.Mark) error {
+	return errors.Join(s.spend(), s.Store.Pack(ctx, segments, upTo))
 }
 
 func (s *cutStore) PlanLog(ctx context.Context, f *trail.File, limit int) (bool, error) {

@@ -140,27 +140,21 @@ func (s *Service) CatchUp(ctx context.Context) error {
 func (s *Service) packSome(ctx context.Context) (more bool, err error) {
 	s.packing.Lock()
 	defer s.packing.Unlock()
-	var batches []int64
 	var lines [][]byte
 	size := 0
-	err = s.config.Store.Waiting(ctx, func(batch int64, text []byte) bool {
-		if len(lines) >= packEvents || size >= packBytes {
-			more = true
-			return false
-		}
-		batches = append(batches, batch)
+	upTo, more, err := s.config.Store.Waiting(ctx, func(text []byte) bool {
 		lines = append(lines, splitLines(text)...)
 		size += len(text)
-		return true
+		return len(lines) < packEvents && size < packBytes
 	})
-	if err != nil || len(batches) == 0 {
+	if err != nil || len(lines) == 0 {
 		return false, err
 	}
 	segments, err := pack(lines)
 	if err != nil {
 		return false, err
 	}
-	if err := s.config.Store.Pack(ctx, segments, batches); err != nil {
+	if err := s.config.Store.Pack(ctx, segments, upTo); err != nil {
 		return false, fmt.Errorf("cloudtrail: packing %d events: %w", len(lines), err)
 	}
 	return more, nil

@@ -144,7 +144,7 @@ func (g *gate) onDatabase(do func(*sql.DB) error) {
 }
 
 // timely are the tables that change by themselves, or tell of calls.
-var timely = []string{"audit_batch", "trail_segment", "trail_term", "trail_file", "sqlite_sequence", "access_key"}
+var timely = []string{"audit_batch", "audit_packed", "trail_segment", "trail_term", "trail_file", "sqlite_sequence", "access_key"}
 
 // dump is all that the database holds of what calls can change. Last uses are taken over from the events of earlier
 // calls when somebody asks, so somebody does.

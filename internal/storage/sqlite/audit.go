@@ -2,15 +2,14 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"keyward/internal/audit"
+	"keyward/internal/journal"
 )
 
 // Limits of the events waiting for the disk.
@@ -19,8 +18,6 @@ const (
 	maxBatch = 4 << 20
 	// retryTime passes before an answered batch that could not be written is tried again.
 	retryTime = time.Second
-	// commitTime bounds one write of a batch.
-	commitTime = 30 * time.Second
 	// relaxedGather is how long a relaxed log gathers events before it writes them: nobody waits for them, and a write
 	// costs about as much for one event as for fifty.
 	relaxedGather = 20 * time.Millisecond
@@ -39,9 +36,8 @@ var errAuditClosed = errors.New("storage: the audit log is closed")
 // recorder gathers the events of concurrent calls: while one batch is being synced to the disk the next one fills, so
 // that a write's cost is shared by all calls that arrived during the one before.
 type recorder struct {
-	db      *sql.DB
-	settled atomic.Int64 // the last batch whose usages are taken over; those of later ones may be
-	insert  *sql.Stmt    // insertBatch, prepared at the first batch
+	journal *journal.Journal
+	learn   func(usages) // told what a kept batch tells of keys, before anybody is answered
 	relaxed bool
 	wake    chan struct{} // capacity 1: current holds events
 	closing chan struct{} // closed when there is no use in gathering on
@@ -57,18 +53,18 @@ type recorder struct {
 
 // batch is a group of events that become durable together.
 type batch struct {
-	events      []byte // JSON objects, a line each
-	used        usages // what the events tell of keys
-	count       int
-	first, last time.Time
-	tried       chan struct{} // closed after the first attempt to write
-	done        chan struct{} // closed when err is set and the batch is durable or lost
-	err         error
+	events []byte // JSON objects, a line each
+	used   usages // what the events tell of keys
+	count  int
+	tried  chan struct{} // closed after the first attempt to write
+	done   chan struct{} // closed when err is set and the batch is durable or lost
+	err    error
 }
 
-func newRecorder(db *sql.DB, relaxed bool) *recorder {
+func newRecorder(j *journal.Journal, learn func(usages), relaxed bool) *recorder {
 	r := &recorder{
-		db: db, relaxed: relaxed, wake: make(chan struct{}, 1), closing: make(chan struct{}), stopped: make(chan struct{}),
+		journal: j, learn: learn, relaxed: relaxed,
+		wake: make(chan struct{}, 1), closing: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	r.current, r.writing = newBatch(), newBatch()
 	close(r.writing.tried)
@@ -140,12 +136,10 @@ func (r *recorder) join(e *audit.Event, line []byte) (b *batch, joined bool, err
 	}
 	if b.count == 0 {
 		b.events = r.buffer()
-		b.first = e.Time
 	}
 	b.events = append(b.events, line...)
 	b.used.add(e)
 	b.count++
-	b.last = e.Time
 	select {
 	case r.wake <- struct{}{}:
 	default:
@@ -267,22 +261,17 @@ func (r *recorder) recycle(b *batch) {
 	b.events = nil
 }
 
+// write keeps a batch as one record of the journal: what it tells of keys on the first line, an event on each other one.
 func (r *recorder) write(b *batch) error {
-	ctx, cancel := context.WithTimeout(context.Background(), commitTime)
-	defer cancel()
 	used, err := b.used.json()
 	if err != nil {
 		return err
 	}
-	if r.insert == nil {
-		insert, err := r.db.PrepareContext(ctx, insertBatch)
-		if err != nil {
-			return err
-		}
-		r.insert = insert
+	if err := r.journal.Append(used, []byte{'\n'}, b.events); err != nil {
+		return fmt.Errorf("writing the events' journal: %w", explain(err))
 	}
-	_, err = r.insert.ExecContext(ctx, millis(b.first), millis(b.last), b.count, b.events, used)
-	return explain(err)
+	r.learn(b.used)
+	return nil
 }
 
 func (r *recorder) close() error {
@@ -313,46 +302,5 @@ func (r *recorder) close() error {
 		close(last.tried)
 		close(last.done)
 	}
-	if r.insert == nil {
-		return errors.Join(lost, last.err)
-	}
-	return errors.Join(lost, last.err, r.insert.Close())
-}
-
-const insertBatch = `INSERT INTO audit_batch (first_ms, last_ms, count, events, used) VALUES (?, ?, ?, ?, ?)`
-
-// insertAlone is insertBatch for what tells nothing of keys.
-const insertAlone = `INSERT INTO audit_batch (first_ms, last_ms, count, events) VALUES (?, ?, ?, ?)`
-
-// insertEvent keeps one event in the transaction of its change.
-func insertEvent(ctx context.Context, tx *sql.Tx, e *audit.Event) error {
-	line, err := e.AppendJSON(nil)
-	if err != nil {
-		return err
-	}
-	at := millis(e.Time)
-	if _, err := tx.ExecContext(ctx, insertAlone, at, at, 1, append(line, '\n')); err != nil {
-		return fmt.Errorf("keeping an event: %w", err)
-	}
-	return nil
-}
-
-// Events calls yield with the stored form of every kept event that is not packed into the trail yet, oldest write
-// first, until yield returns an error.
-func (db *DB) Events(ctx context.Context, yield func(line []byte) error) (err error) {
-	rows, err := db.read.QueryContext(ctx, `SELECT events FROM audit_batch ORDER BY seq`)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var events sql.RawBytes
-		if err := rows.Scan(&events); err != nil {
-			return err
-		}
-		if err := eachLine(events, yield); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	return errors.Join(lost, last.err, r.journal.Close())
 }

@@ -117,13 +117,14 @@ func (s *kmsStore) Discards(ctx context.Context, limit int) ([]*kms.Key, error) 
 }
 
 func (s *kmsStore) Change(ctx context.Context, event *audit.Event, fn func(kms.Tx) error) error {
-	return s.db.Change(ctx, event, func(tx *sql.Tx) error { return fn(kmsTx{ctx, tx}) })
+	return s.db.Change(ctx, event, func(tx *sql.Tx) error { return fn(kmsTx{ctx, tx, s.db}) })
 }
 
 // kmsTx implements kms.Tx; it lives as long as the transaction, so it may carry the transaction's context.
 type kmsTx struct {
 	ctx context.Context
 	tx  *sql.Tx
+	db  *DB
 }
 
 func (t kmsTx) Key(scope arn.Scope, id string) (*kms.Key, error) {
@@ -220,7 +221,7 @@ func found(result sql.Result, err error) error {
 	return fault.ErrNotFound
 }
 
-func (t kmsTx) AddEvent(e *audit.Event) error { return insertEvent(t.ctx, t.tx, e) }
+func (t kmsTx) AddEvent(e *audit.Event) error { return t.db.insertEvent(t.ctx, t.tx, e) }
 
 // wrapped is never NULL.
 func wrapped(m *kms.MaterialRecord) []byte {

@@ -102,16 +102,12 @@ func TestUsesOutliveTheirEvents(t *testing.T) {
 // pack removes all waiting events, as the trail does once it has them in segments.
 func pack(t *testing.T, db *DB) {
 	t.Helper()
-	var batches []int64
-	err := db.Trail().Waiting(t.Context(), func(batch int64, _ []byte) bool {
-		batches = append(batches, batch)
-		return true
-	})
+	upTo, more, err := db.Trail().Waiting(t.Context(), func([]byte) bool { return true })
 	if err == nil {
-		err = db.Trail().Pack(t.Context(), nil, batches)
+		err = db.Trail().Pack(t.Context(), nil, upTo)
 	}
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || more {
+		t.Fatal(more, err)
 	}
 }
 

@@ -1,6 +1,7 @@
-// Package sqlite keeps all of an installation's metadata and audit events in one SQLite file. Each service's store is
+// Package sqlite keeps all of an installation's metadata and audit events in one SQLite file, but for the newest events of
+// calls that change nothing: they are in a journal beside it until they are packed into the trail. Each service's store is
 // one file here (kms.go, cloudhsm.go, …) with its own numbered migration; this file opens the database, audit.go
-// gathers events.
+// gathers events, events.go brings those of both places together.
 //
 // There is one writing connection and a pool of reading ones. Every write is a transaction that is on the disk before
 // it is answered (WAL, synchronous=FULL). Instants are stored as integers, milliseconds since 1970.
@@ -14,14 +15,17 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/pressly/goose/v3"
+	"golang.org/x/sys/unix"
 	sqlite3 "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 
 	"keyward/internal/audit"
 	"keyward/internal/fault"
+	"keyward/internal/journal"
 )
 
 //go:embed migrations/*.sql
@@ -34,7 +38,11 @@ const readers = 4
 type DB struct {
 	write *sql.DB // one connection: SQLite has one writer at a time, and waiting here costs less than in the library
 	read  *sql.DB
-	audit *recorder
+
+	// Events of calls that change nothing.
+	journal   *journal.Journal
+	audit     *recorder
+	unsettled unsettled
 }
 
 // Options of Open.
@@ -72,8 +80,28 @@ func Open(ctx context.Context, path string, o Options) (*DB, error) {
 	}
 	db.read.SetMaxOpenConns(readers)
 	db.read.SetMaxIdleConns(readers)
-	db.audit = newRecorder(db.write, o.RelaxedAudit)
+	if err := db.openJournal(ctx, filepath.Join(filepath.Dir(path), journalFolder)); err != nil {
+		return nil, errors.Join(err, db.read.Close(), db.write.Close())
+	}
+	db.audit = newRecorder(db.journal, db.unsettled.learn, o.RelaxedAudit)
 	return db, nil
+}
+
+// journalFolder is beside the database and belongs to it.
+const journalFolder = "events"
+
+func (db *DB) openJournal(ctx context.Context, dir string) error {
+	packed, err := packedPosition(ctx, db.read)
+	if err != nil {
+		return fmt.Errorf("opening the database: %w", err)
+	}
+	if db.journal, err = journal.Open(dir, packed); err != nil {
+		return err
+	}
+	if err := db.unsettled.recover(db.journal, packed); err != nil {
+		return errors.Join(err, db.journal.Close())
+	}
+	return nil
 }
 
 // OpenReadOnly opens the database at path beside the process that serves it, or without one. Only what reads may be
@@ -142,7 +170,7 @@ func (db *DB) Change(ctx context.Context, event *audit.Event, fn func(tx *sql.Tx
 		return err
 	}
 	if event != nil {
-		if err := insertEvent(ctx, tx, event); err != nil {
+		if err := db.insertEvent(ctx, tx, event); err != nil {
 			return err
 		}
 	}
@@ -199,19 +227,32 @@ func exists(err error) error {
 
 // explain says what to do about a disk that takes nothing. Nothing was written then, and the next write is tried afresh.
 func explain(err error) error {
-	var e *sqlite3.Error
-	if !errors.As(err, &e) {
-		return err
-	}
-	const primary = 0xff // SQLite's extended codes hold the primary one in the lowest byte
-	switch e.Code() & primary {
-	case lib.SQLITE_FULL:
+	switch {
+	case isFull(err):
 		return fmt.Errorf("the disk with the database is full, and calls are refused until there is space: free some: %w", err)
-	case lib.SQLITE_IOERR:
+	case cannotWrite(err):
 		return fmt.Errorf("the database cannot be written, and calls are refused until it can: look at its disk and its limits: %w", err)
 	default:
 		return err
 	}
+}
+
+func isFull(err error) bool {
+	return primaryCode(err) == lib.SQLITE_FULL || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
+}
+
+func cannotWrite(err error) bool {
+	return primaryCode(err) == lib.SQLITE_IOERR || errors.Is(err, unix.EIO) || errors.Is(err, unix.EFBIG) || errors.Is(err, unix.EROFS)
+}
+
+// primaryCode is SQLite's, 0 for errors that are not its own.
+func primaryCode(err error) int {
+	var e *sqlite3.Error
+	if !errors.As(err, &e) {
+		return 0
+	}
+	const primary = 0xff // extended codes hold the primary one in the lowest byte
+	return e.Code() & primary
 }
 
 // swapped checks the outcome of an UPDATE or DELETE whose WHERE names the version that was read.

@@ -5,10 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"keyward/internal/cloudtrail"
+	"keyward/internal/journal"
 )
 
 // Trail keeps the audit trail's segments and files. It implements cloudtrail.Store.
@@ -19,51 +19,24 @@ func (db *DB) Trail() Trail { return Trail{db} }
 
 // Waiting implements cloudtrail.Store. Events whose calls were answered early, with Options.RelaxedAudit, are written
 // first.
-func (t Trail) Waiting(ctx context.Context, yield func(batch int64, lines []byte) bool) (err error) {
-	if err := t.audit.flush(ctx); err != nil {
-		return err
-	}
-	rows, err := t.read.QueryContext(ctx, `SELECT seq, events FROM audit_batch ORDER BY seq`)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var seq int64
-		var events sql.RawBytes
-		if err := rows.Scan(&seq, &events); err != nil {
-			return err
-		}
-		if !yield(seq, events) {
-			return nil
-		}
-	}
-	return rows.Err()
+func (t Trail) Waiting(ctx context.Context, yield func(lines []byte) bool) (cloudtrail.Mark, bool, error) {
+	return t.waiting(ctx, yield)
 }
 
 // Pack implements cloudtrail.Store.
-func (t Trail) Pack(ctx context.Context, segments []*cloudtrail.Segment, batches []int64) error {
-	newest := slices.Max(batches)
-	err := t.Change(ctx, nil, func(tx *sql.Tx) error {
-		if err := t.audit.settle(ctx, tx, newest); err != nil {
-			return err
-		}
+func (t Trail) Pack(ctx context.Context, segments []*cloudtrail.Segment, mark cloudtrail.Mark) error {
+	err := t.settle(ctx, func(tx *sql.Tx) error {
 		for _, s := range segments {
 			if err := insertSegment(ctx, tx, s); err != nil {
 				return err
 			}
 		}
-		for _, seq := range batches {
-			if err := one(tx.ExecContext(ctx, `DELETE FROM audit_batch WHERE seq = ?`, seq)); err != nil {
-				return fmt.Errorf("removing batch %d: %w", seq, err)
-			}
-		}
-		return nil
+		return removePacked(ctx, tx, mark)
 	})
-	if err == nil {
-		t.audit.hasSettled(newest)
+	if err != nil {
+		return err
 	}
-	return err
+	return t.journal.Drop(journal.Position(mark.Call))
 }
 
 // one checks that a statement changed exactly one row.
