@@ -53,16 +53,15 @@ func readBody(w http.ResponseWriter, r *http.Request, buffer *[]byte) error {
 	if r.ContentLength < 0 {
 		body = http.MaxBytesReader(w, body, maxBody)
 	}
-	err := fill(body, r.ContentLength, buffer)
-	// A deadline left standing would cancel an operation that outlasts it.
-	deadline(w, time.Time{})
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return errTooLarge
-	case err != nil:
+	if err := fill(body, r.ContentLength, buffer); err != nil {
+		// The deadline stands: what is left of the body may be read once more, to be thrown away.
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+			return errTooLarge
+		}
 		return errBrokenBody.Because(err)
 	}
+	// Left standing, the deadline would cancel an operation that outlasts it.
+	deadline(w, time.Time{})
 	return nil
 }
 
