@@ -23,6 +23,7 @@ func (s *Service) STS() operation.Service {
 	return operation.Service{
 		SigningName: "sts",
 		EventSource: "sts.amazonaws.com",
+		Admit:       admitSession,
 		Rows: []operation.Row{
 			operation.Read("GetCallerIdentity", getCallerIdentity).Asking(),
 			operation.Read("GetAccessKeyInfo", s.getAccessKeyInfo, "AccessKeyId"),
@@ -35,6 +36,24 @@ func (s *Service) STS() operation.Service {
 				"Policy", "PolicyArns").Unsigned(),
 		},
 	}
+}
+
+// admitSession keeps sessions of users and of federated users to the operations that are theirs (IAM User Guide, "Compare
+// AWS STS credentials").
+func admitSession(c *operation.Call, name string) error {
+	if c.Caller.Temporary == nil || name == "GetCallerIdentity" {
+		return nil
+	}
+	switch c.Caller.Type {
+	case policy.TypeUser, policy.TypeRoot:
+		if name == "AssumeRole" {
+			return nil
+		}
+	case policy.TypeFederatedUser:
+	default:
+		return nil
+	}
+	return accessDenied("Cannot call %s with session credentials", name)
 }
 
 // GetCallerIdentityOutput names the caller, in the order in which STS writes it.

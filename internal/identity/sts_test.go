@@ -224,6 +224,12 @@ func TestUsersSessions(t *testing.T) {
 	w.refused("IAM", err, "InvalidClientTokenId", "The security token included in the request is invalid")
 	_, err = w.sts(own).GetSessionToken(t.Context(), &sts.GetSessionTokenInput{})
 	w.refused("a session of a session", err, "AccessDenied", "Cannot call GetSessionToken with session credentials")
+	_, err = w.sts(own).GetAccessKeyInfo(t.Context(), &sts.GetAccessKeyInfoInput{AccessKeyId: &own.AccessKeyID})
+	w.refused("the rest of STS", err, "AccessDenied", "Cannot call GetAccessKeyInfo with session credentials")
+	reader := w.role("reader", trusting("arn:aws:iam::"+account+":root"), listKeys)
+	if got := w.listKeys(w.assumed(own, reader)); got != "" {
+		t.Errorf("a role assumed from the session: %s", got)
+	}
 
 	fed, err := w.sts(w.admin).GetFederationToken(t.Context(), &sts.GetFederationTokenInput{Name: aws.String("guest"), Policy: aws.String(listKeys)})
 	w.must(err)
@@ -231,6 +237,8 @@ func TestUsersSessions(t *testing.T) {
 	if got := w.whoami(guest); got != "arn:aws:sts::"+account+":federated-user/guest" {
 		t.Errorf("authenticated as %s", got)
 	}
+	_, err = w.assume(guest, reader, nil)
+	w.refused("a federated user's role", err, "AccessDenied", "Cannot call AssumeRole with session credentials")
 	if got := w.listKeys(guest); got != "" {
 		t.Errorf("the guest: %s", got)
 	}
