@@ -142,6 +142,18 @@ func (s *Service) assumable(ctx context.Context, c *operation.Call, in *sts.Assu
 	return role, nil
 }
 
+// actions are what opening a session with these facts needs the permission of, beside op.
+func (f *SessionFacts) actions(op string) []string {
+	all := []string{op}
+	if len(f.Tags) > 0 {
+		all = append(all, "sts:TagSession")
+	}
+	if f.SourceIdentity != "" {
+		all = append(all, "sts:SetSourceIdentity")
+	}
+	return all
+}
+
 // assumeKeys are the condition keys of opening a session (IAM guide, "Available keys for AWS STS").
 func assumeKeys(role *Entity, facts *SessionFacts) operation.Keys {
 	keys := operation.Keys{"sts:rolesessionname": {facts.Name}}

@@ -21,6 +21,7 @@ type claims struct {
 	AuthorizedParty string   `json:"azp"`
 	AMR             []string `json:"amr"`
 	audience        string   // the one of Audience that the provider's record has
+	gives           assertions
 }
 
 // algorithms that tokens may be signed with. None takes a shared secret, so that a public key can never pass for one.

@@ -38,6 +38,10 @@ func (s *Service) assumeRoleWithWebIdentity(ctx context.Context, c *operation.Ca
 	}
 	s.introduce(c, role, p, claims)
 	facts := SessionFacts{Kind: RoleSession, Name: *in.RoleSessionName, Provider: p.ARN(), Claims: claims.keys(p)}
+	if err := claims.gives.fill(&facts); err != nil {
+		return nil, err
+	}
+	claims.gives.log(c)
 	if err := s.trusted(c, role, &facts); err != nil {
 		return nil, err
 	}
@@ -45,6 +49,7 @@ func (s *Service) assumeRoleWithWebIdentity(ctx context.Context, c *operation.Ca
 	return &sts.AssumeRoleWithWebIdentityOutput{
 		AssumedRoleUser: a.user, Credentials: a.credentials, Provider: aws.String(p.ARN()),
 		Audience: aws.String(claims.audience), SubjectFromWebIdentityToken: aws.String(claims.Subject),
+		SourceIdentity: optional(facts.SourceIdentity),
 	}, err
 }
 
@@ -68,12 +73,14 @@ func (s *Service) trusted(c *operation.Call, role *Entity, facts *SessionFacts) 
 	for key, values := range facts.Claims {
 		stranger.Context[strings.ToLower(key)] = values
 	}
-	r := policy.Request{
-		Principal: stranger, Action: "sts:AssumeRoleWithWebIdentity", Resource: role.ARN(), Account: role.Account, AcrossAccounts: true,
-		ResourcePolicy: trust, Context: c.Globals(stranger, role.Account, assumeKeys(role, facts)),
-	}
-	if d := policy.Evaluate(&r); !d.Allowed {
-		return errWebIdentity
+	for _, action := range facts.actions("sts:AssumeRoleWithWebIdentity") {
+		r := policy.Request{
+			Principal: stranger, Action: action, Resource: role.ARN(), Account: role.Account, AcrossAccounts: true,
+			ResourcePolicy: trust, Context: c.Globals(stranger, role.Account, assumeKeys(role, facts)),
+		}
+		if d := policy.Evaluate(&r); !d.Allowed {
+			return errWebIdentity
+		}
 	}
 	return nil
 }
@@ -107,6 +114,9 @@ func (s *Service) vouched(ctx context.Context, account, token string) (*Provider
 	case err != nil:
 		return nil, nil, invalidToken("Couldn't retrieve verification key from your identity provider, please reference " +
 			"AssumeRoleWithWebIdentity documentation for requirements").Because(err)
+	}
+	if err := signed.UnsafeClaimsWithoutVerification(&proven.gives); err != nil { // it was verified above
+		return nil, nil, invalidToken("The session tags or the source identity in the token cannot be read.").Because(err)
 	}
 	return p, proven, proven.check(p, s.config.Now())
 }

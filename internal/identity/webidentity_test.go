@@ -236,3 +236,85 @@ func TestOnlyWebIdentityNeedsNoSignature(t *testing.T) {
 		t.Errorf("%d events of calls from nobody", n)
 	}
 }
+
+// TestTokensThatGiveTags: a token's tags and source identity are the session's, if the role lets them be, and go on.
+func TestTokensThatGiveTags(t *testing.T) {
+	w, i := newWorld(t), newIssuer(t)
+	w.federated(i)
+	host := strings.TrimPrefix(i.URL, "http://")
+	trust := func(actions string) string {
+		return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Federated":"arn:aws:iam::` + account + `:oidc-provider/` + host + `"},"Action":` + actions + `,
+			"Condition":{"StringEquals":{"` + host + `:aud":"app"},"StringLikeIfExists":{"aws:RequestTag/team":"r*"}}}]}`
+	}
+	onlyRed := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["kms:ListKeys","sts:*"],"Resource":"*","Condition":{"StringEquals":{"aws:PrincipalTag/team":"red"}}}]}`
+	tagged := w.role("tagged", trust(`["sts:AssumeRoleWithWebIdentity","sts:TagSession","sts:SetSourceIdentity"]`), onlyRed)
+	untagged := w.role("untagged", trust(`"sts:AssumeRoleWithWebIdentity"`), onlyRed)
+	next := w.role("next", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"`+*tagged+`"},"Action":["sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity"]}]}`, onlyRed)
+	token := func(claims map[string]any) string {
+		all := i.claims()
+		for name, value := range claims {
+			all[name] = value
+		}
+		return sign(t, jose.RS256, i.private, "first", all)
+	}
+	nested := map[string]any{"https://aws.amazon.com/tags": map[string]any{
+		"principal_tags": map[string]any{"Team": []string{"red"}, "desk": []string{"4"}}, "transitive_tag_keys": []string{"Team"},
+	}}
+	flat := map[string]any{
+		"https://aws.amazon.com/tags/principal_tags/Team":   "red",
+		"https://aws.amazon.com/tags/transitive_tag_keys":   []string{"Team"},
+		"https://aws.amazon.com/source_identity":            "jane",
+		"https://aws.amazon.com/tags/principal_tags/office": []string{"b"},
+	}
+	for name, claims := range map[string]map[string]any{"nested": nested, "flat": flat} {
+		out, err := w.web(tagged, token(claims))
+		w.must(err)
+		s := session(out.Credentials)
+		if got := w.listKeys(s); got != "" {
+			t.Errorf("%s: the tag does not count: %s", name, got)
+		}
+		if got := aws.ToString(out.SourceIdentity); (name == "flat") != (got == "jane") {
+			t.Errorf("%s: source identity %q", name, got)
+		}
+		if got := w.listKeys(w.assumed(s, next)); got != "" {
+			t.Errorf("%s: the transitive tag does not go on: %s", name, got)
+		}
+		if _, err := w.web(untagged, token(claims)); code(err) != "AccessDenied" {
+			t.Errorf("%s, without sts:TagSession: %v", name, err)
+		}
+	}
+	if _, err := w.web(tagged, token(map[string]any{"https://aws.amazon.com/source_identity": "jane"})); err != nil {
+		t.Errorf("a source identity alone: %v", err)
+	}
+	if out, err := w.web(untagged, token(nil)); err != nil {
+		t.Errorf("no tags: %v", err)
+	} else if got := w.listKeys(session(out.Credentials)); got != "AccessDeniedException" {
+		t.Errorf("no tags: %q", got)
+	}
+	if e := strings.Join(w.events(), ""); !strings.Contains(e, `"principalTags":{"Team":"red","desk":"4"},"transitiveTagKeys":["Team"]`) {
+		t.Errorf("no event tells of the tags")
+	}
+	many := map[string]any{}
+	for n := range 51 {
+		many[string(rune('a'+n%26))+strings.Repeat("x", n)] = []string{"v"}
+	}
+	for what, c := range map[string]struct{ claim, value any }{
+		"two values":              {"https://aws.amazon.com/tags/principal_tags/Team", []string{"red", "blue"}},
+		"no value":                {"https://aws.amazon.com/tags/principal_tags/Team", []string{}},
+		"a number":                {"https://aws.amazon.com/tags/principal_tags/Team", 4},
+		"no key":                  {"https://aws.amazon.com/tags/principal_tags/", "red"},
+		"a long value":            {"https://aws.amazon.com/tags/principal_tags/Team", strings.Repeat("r", 257)},
+		"a character":             {"https://aws.amazon.com/tags/principal_tags/Team", "r<d"},
+		"too many":                {"https://aws.amazon.com/tags", map[string]any{"principal_tags": many}},
+		"transitive without tag":  {"https://aws.amazon.com/tags/transitive_tag_keys", []string{"Team"}},
+		"a short source identity": {"https://aws.amazon.com/source_identity", "j"},
+		"tags that are no object": {"https://aws.amazon.com/tags", "Team"},
+	} {
+		if _, err := w.web(tagged, token(map[string]any{c.claim.(string): c.value})); code(err) != "InvalidIdentityToken" {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if _, err := w.web(tagged, token(map[string]any{"https://aws.amazon.com/tags/principal_tags/Team": "blue"})); code(err) != "AccessDenied" {
+		t.Errorf("a tag that the trust policy does not want: %v", err)
+	}
+}
