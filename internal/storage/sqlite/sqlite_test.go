@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +20,7 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"keyward/internal/audit"
+	"keyward/internal/cloudtrail"
 	"keyward/internal/fault"
 	"keyward/internal/journal"
 )
@@ -66,6 +68,19 @@ func event(id string) *audit.Event {
 func ids(t testing.TB, db *DB) (all []string) {
 	t.Helper()
 	err := db.Events(context.Background(), func(line []byte) error {
+		all = append(all, idsOf(t, line)...)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// idsOf lists the ids of events, of which each is a line.
+func idsOf(t testing.TB, lines []byte) (all []string) {
+	t.Helper()
+	err := eachLine(lines, func(line []byte) error {
 		id, _, _ := strings.Cut(strings.TrimPrefix(string(line), `{"eventID":"`), `"`)
 		all = append(all, id)
 		return nil
@@ -242,4 +257,92 @@ func BenchmarkRecord(b *testing.B) {
 			}
 		}
 	})
+}
+
+// packAll takes all waiting events out as packing does, a round at a time, and lists their ids.
+func packAll(t *testing.T, db *DB) (all []string) {
+	t.Helper()
+	for more := true; more; {
+		var upTo cloudtrail.Mark
+		var err error
+		upTo, more, err = db.Trail().Waiting(t.Context(), func(lines []byte) bool {
+			all = append(all, idsOf(t, lines)...)
+			return len(all)%7 != 0
+		})
+		if err == nil {
+			err = db.Trail().Pack(t.Context(), nil, upTo)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
+}
+
+// TestEventsKeepOneOrder mixes calls, changes and more changes than are read at once.
+func TestEventsKeepOneOrder(t *testing.T) {
+	db := open(t, filepath.Join(t.TempDir(), "keyward.db"), true)
+	var kept []string
+	call := func(id string) {
+		if err := db.Record(t.Context(), event(id)); err != nil {
+			t.Fatal(err)
+		}
+		kept = append(kept, id)
+	}
+	changes := func(name string, n int) {
+		err := db.Change(t.Context(), nil, func(tx *sql.Tx) error {
+			for i := range n {
+				kept = append(kept, fmt.Sprint(name, i))
+				if err := db.insertEvent(t.Context(), tx, event(kept[len(kept)-1])); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for round := range 4 {
+		call(fmt.Sprint("a", round))
+		changes(fmt.Sprint("b", round, "-"), 1+700*(round%2))
+		call(fmt.Sprint("c", round))
+		call(fmt.Sprint("d", round))
+	}
+	changes("e", maxChanges)
+	if got := packAll(t, db); !slices.Equal(got, kept) {
+		t.Errorf("%d events are packed of %d, or not in their order", len(got), len(kept))
+	}
+	if got := ids(t, db); len(got) != 0 {
+		t.Errorf("%v wait after they were packed", got)
+	}
+}
+
+// TestPackedEventsAreNotPackedAgain puts the journal back as it was before it was packed, as a process does that is killed
+// before it drops what is packed.
+func TestPackedEventsAreNotPackedAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keyward.db")
+	db := open(t, path, true)
+	record := func(id string) {
+		if err := db.Record(t.Context(), event(id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	record("packed")
+	journal := filepath.Join(filepath.Dir(path), journalFolder)
+	before := filepath.Join(t.TempDir(), "before")
+	if err := os.CopyFS(before, os.DirFS(journal)); err != nil {
+		t.Fatal(err)
+	}
+	if got := packAll(t, db); !slices.Equal(got, []string{"packed"}) {
+		t.Errorf("packed %v", got)
+	}
+	if err := errors.Join(db.Close(), os.RemoveAll(journal), os.Rename(before, journal)); err != nil {
+		t.Fatal(err)
+	}
+	db = open(t, path, false)
+	record("later")
+	if got := packAll(t, db); !slices.Equal(got, []string{"later"}) {
+		t.Errorf("packed %v after a restart", got)
+	}
 }
