@@ -18,7 +18,7 @@ const Retention = 90 * 24 * time.Hour
 
 // How much is done at a time.
 const (
-	packEvents   = 1000    // events of a segment, more only if one batch holds more
+	packEvents   = 2000    // events of a segment, more only if one batch holds more
 	packBytes    = 2 << 20 // and their size
 	pruneAtOnce  = 100     // segments
 	fileEvents   = 10_000  // events of a log file, more only if one segment holds more

@@ -8,11 +8,10 @@ import (
 // granted is the relation in which a grant allows the action to the principal. A grant is to be read as a resource
 // policy that names the grantee.
 func (e *evaluation) granted(g *Grant) relation {
-	is := newWho(g.Grantee, nil).relation(e.principal)
-	if is == stranger || !e.operation(g) || !e.IgnoreConstraints && !g.admits(e.EncryptionContext) {
+	if !e.operation(g) || !e.IgnoreConstraints && !g.admits(e.EncryptionContext) {
 		return stranger
 	}
-	return is
+	return newWho(g.Grantee, nil).relation(e.principal)
 }
 
 func (e *evaluation) operation(g *Grant) bool {

@@ -21,6 +21,8 @@ const (
 	// relaxedGather is how long a relaxed log gathers events before it writes them: nobody waits for them, and a write
 	// costs about as much for one event as for fifty.
 	relaxedGather = 20 * time.Millisecond
+	// maxYields bounds how often a batch waits for calls that are ready to run.
+	maxYields = 8
 	// maxSpare is the largest buffer, in bytes, that is kept for another batch or event.
 	maxSpare = 1 << 20
 	// maxSpares is the number of batches' buffers that are kept.
@@ -165,9 +167,7 @@ func (r *recorder) run() {
 		if r.relaxed {
 			r.gather()
 		} else {
-			// The first event of a batch wakes the writer at once. Calls that are ready to run go first: each that joins
-			// this batch saves a write, and alone nobody has to wait.
-			runtime.Gosched()
+			r.yield()
 		}
 		r.mu.Lock()
 		b := r.current
@@ -236,6 +236,21 @@ func (r *recorder) fail(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.failing = err
+}
+
+// yield lets calls that are ready to run go first, as long as they join the batch: each that does saves a write. Alone
+// nobody has to wait.
+func (r *recorder) yield() {
+	for before, rounds := 0, 0; rounds < maxYields; rounds++ {
+		r.mu.Lock()
+		n := r.current.count
+		r.mu.Unlock()
+		if n == before {
+			return
+		}
+		before = n
+		runtime.Gosched()
+	}
 }
 
 // gather lets relaxedGather pass, or less when the log is being closed.
