@@ -2,7 +2,10 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"net"
+	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
@@ -16,6 +19,7 @@ import (
 	"keyward/internal/arn"
 	"keyward/internal/audit"
 	"keyward/internal/bench/bare"
+	"keyward/internal/httpserver"
 	"keyward/internal/identity"
 	"keyward/internal/kms"
 	"keyward/internal/operation"
@@ -103,6 +107,26 @@ func invoke[Out any](b *testing.B, s *stack, name string, in any) *Out {
 	return out.(*Out)
 }
 
+// endpoint serves a handler as an installation does.
+func endpoint(b *testing.B, h http.Handler) (address string) {
+	b.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	server, ended := httpserver.New(h, &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}), make(chan error, 1)
+	go func() { ended <- server.Serve(l) }()
+	b.Cleanup(func() {
+		if err := server.Shutdown(context.Background()); err != nil {
+			b.Error(err)
+		}
+		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+			b.Error(err)
+		}
+	})
+	return l.Addr().String()
+}
+
 // spent is the processor time that this process has used. Unlike the time of day it does not depend on what else the
 // machine does.
 func spent(b *testing.B) time.Duration {
@@ -123,15 +147,14 @@ func BenchmarkInProcess(b *testing.B) {
 	}{{"audit=durable", false}, {"audit=relaxed", true}} {
 		b.Run(c.name, func(b *testing.B) {
 			s := newStack(b, c.relaxed)
-			ours, yardstick := httptest.NewServer(s.handler), httptest.NewServer(s.bare)
-			defer ours.Close()
+			yardstick := httptest.NewServer(s.bare)
 			defer yardstick.Close()
+			ours := endpoint(b, s.handler)
 			var sum, cpu [2]float64
 			rounds := 0.0
 			for b.Loop() {
 				rounds++
-				for n, url := range []string{yardstick.URL, ours.URL} {
-					address := strings.TrimPrefix(url, "http://")
+				for n, address := range []string{strings.TrimPrefix(yardstick.URL, "http://"), ours} {
 					request := signed(b, s.credentials, address, s.key)
 					ctx, cancel := context.WithTimeout(b.Context(), slice/2)
 					began := spent(b)
