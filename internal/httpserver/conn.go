@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"net/http"
 	"sync/atomic"
 	"time"
 )
@@ -68,7 +67,7 @@ func (c *conn) run() {
 		case !ordinary(head):
 			kept = c.server.hands.over(c)
 			return
-		case !c.exchange():
+		case !c.exchange(head):
 			return
 		}
 	}
@@ -204,21 +203,19 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 	return c.Conn.SetReadDeadline(t)
 }
 
-// exchange answers one ordinary request and reports whether another one may follow.
-func (c *conn) exchange() (again bool) {
-	r, err := http.ReadRequest(c.reader)
-	if err != nil {
-		return false // cannot be: the parser refuses nothing that is ordinary
+// exchange answers the ordinary request of a head and reports whether another one may follow.
+func (c *conn) exchange(head []byte) (again bool) {
+	r := newRequest(head)
+	if _, err := c.reader.Discard(len(head)); err != nil {
+		return false // cannot be: it is in the buffer
 	}
-	r.RemoteAddr, r.TLS = c.remote, c.tls
+	b := &body{from: c.reader, left: r.ContentLength}
+	r.RemoteAddr, r.TLS, r.Body = c.remote, c.tls, b
 	c.answer.begin(int64(c.reader.Buffered()) >= r.ContentLength)
-	if !c.answer.arrived {
-		r.Body = &arriving{ReadCloser: r.Body}
-	}
-	body := r.Body // handlers may set another one
-	if err = c.boundBody(); err == nil {
+	err := c.boundBody()
+	if err == nil {
 		c.server.calls.ServeHTTP(&c.answer, r)
-		err = c.drain(body)
+		err = c.drain(b)
 	}
 	again, err = c.answer.send(err == nil && !c.server.stop.Load())
 	c.used = true
@@ -228,12 +225,12 @@ func (c *conn) exchange() (again bool) {
 }
 
 // drain reads what the handler left of a body, so that the next request begins where it ends.
-func (c *conn) drain(body io.ReadCloser) error {
-	if a, ok := body.(*arriving); ok && a.broken.Load() {
+func (c *conn) drain(b *body) error {
+	if b.broken {
 		return errBroken
 	}
 	if err := c.boundBody(); err != nil { // the handler may have moved it
 		return err
 	}
-	return body.Close()
+	return b.Close()
 }

@@ -1,6 +1,6 @@
 // Package httpserver serves the endpoint. Calls as every AWS SDK sends them (a POST to "/" over HTTP/1.1 with a
-// Content-Length and nothing that needs more than reading and answering) are read by net/http's own parser, but in a
-// loop of this package; all else, and from then on everything on the same connection, is net/http's.
+// Content-Length and nothing that needs more than reading and answering) are answered in a loop of this package; all else,
+// and from then on everything on the same connection, is net/http's.
 //
 // The reason is the goroutine and the system calls with which net/http watches each connection for a client that hangs
 // up while its request is answered: they cost more than half of what it spends on a request (docs/performance.md), and

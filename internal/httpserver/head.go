@@ -34,9 +34,9 @@ func begun(text []byte) bool {
 	}
 }
 
-// ordinary reports whether a request's head, its empty line included, asks for nothing but to be read and answered.
-// Only what may change how a request is framed or a connection goes on is looked at, and what net/http's server
-// refuses but its parser does not.
+// ordinary reports whether a request's head, its empty line included, asks for nothing but to be read and answered: it
+// is sound in every byte, and has no field that changes how a request is framed, how a connection goes on, or what
+// net/http makes of other fields.
 func ordinary(head []byte) bool {
 	rest, ok := bytes.CutPrefix(head, requestLine)
 	var hosts, lengths int
@@ -57,7 +57,7 @@ func ordinary(head []byte) bool {
 			ok = err == nil && n > 0 && n <= maxBody
 		case "connection":
 			ok = bytes.EqualFold(value, []byte("keep-alive"))
-		case "expect", "trailer", "transfer-encoding", "upgrade":
+		case "expect", "pragma", "trailer", "transfer-encoding", "upgrade":
 			return false
 		}
 	}
@@ -79,7 +79,7 @@ func field(line []byte) (name, value []byte, sound bool) {
 	return name, bytes.Trim(value, " "), true
 }
 
-// token reports whether a name is one: RFC 9110, section 5.6.2. net/http's parser takes spaces too.
+// token reports whether a name is one: RFC 9110, section 5.6.2.
 func token[T string | []byte](name T) bool {
 	for i := range len(name) {
 		if !tokenBytes[name[i]] {
@@ -98,7 +98,7 @@ var tokenBytes = func() (set [256]bool) {
 
 // special is the lower-case name of a header field that matters here, or empty.
 func special(name []byte) string {
-	for _, s := range [...]string{"host", "expect", "trailer", "upgrade", "connection", "content-length", "transfer-encoding"} {
+	for _, s := range [...]string{"host", "expect", "pragma", "trailer", "upgrade", "connection", "content-length", "transfer-encoding"} {
 		if len(name) == len(s) && bytes.EqualFold(name, []byte(s)) {
 			return s
 		}

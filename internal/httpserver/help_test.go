@@ -43,14 +43,27 @@ func marked(by string, h http.HandlerFunc) http.Handler {
 
 // logBook is a log that tests read.
 type logBook struct {
+	first chan struct{} // closed when there is something
+
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
+func newLogBook() *logBook { return &logBook{first: make(chan struct{})} }
+
 func (l *logBook) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.text.Len() == 0 {
+		close(l.first)
+	}
 	return l.text.Write(p)
+}
+
+// wait returns what there is once there is something.
+func (l *logBook) wait() string {
+	<-l.first
+	return l.String()
 }
 
 func (l *logBook) String() string {
@@ -86,7 +99,7 @@ func listen(t testing.TB) net.Listener {
 
 func serveOn(t testing.TB, l net.Listener, other *http.Server, calls http.Handler) *site {
 	t.Helper()
-	s := &site{listener: l, log: &logBook{}, served: make(chan error, 1)}
+	s := &site{listener: l, log: newLogBook(), served: make(chan error, 1)}
 	other.ErrorLog = log.New(s.log, "", 0)
 	s.Server = httpserver.New(calls, other)
 	go func() { s.served <- s.Serve(l) }()

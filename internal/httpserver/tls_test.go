@@ -93,7 +93,8 @@ func TestFailedHandshakes(t *testing.T) {
 			if got, _ := io.ReadAll(c.reader); !strings.HasPrefix(string(got), one.answer) || one.answer == "" && strings.Contains(string(got), "HTTP") {
 				t.Errorf("%q came", got)
 			}
-			if text := s.log.String(); !strings.HasPrefix(text, "http: TLS handshake error from 127.0.0.1:") || !strings.Contains(text, one.logged) {
+			// net/http answers first, and logs then.
+			if text := s.log.wait(); !strings.HasPrefix(text, "http: TLS handshake error from 127.0.0.1:") || !strings.Contains(text, one.logged) {
 				t.Errorf("the log is %q", text)
 			}
 		})
