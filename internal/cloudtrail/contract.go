@@ -15,6 +15,8 @@ type Store interface {
 	Waiting(ctx context.Context, yield func(lines []byte) bool) (upTo Mark, more bool, err error)
 	// Pack adds segments with their terms and removes the events up to a mark of Waiting's, in one transaction.
 	Pack(ctx context.Context, segments []*Segment, upTo Mark) error
+	// Backlog is about how many bytes of events wait to be packed.
+	Backlog() int64
 	// Search yields the segments found by Search, those with the latest Last first and of these the latest Seq, until
 	// yield returns false.
 	Search(ctx context.Context, q Search, yield func(*Segment) (bool, error)) error

@@ -1,8 +1,6 @@
 package cloudtrail
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +14,13 @@ import (
 	"keyward/internal/durable"
 	"keyward/internal/fault"
 )
+
+// logsDue reports whether log files are to be delivered.
+func (s *Service) logsDue() bool {
+	s.delivering.Lock()
+	defer s.delivering.Unlock()
+	return s.config.Now().Sub(s.delivered) >= logEvery
+}
 
 // deliverDue delivers log files every five minutes and digests every hour.
 func (s *Service) deliverDue(ctx context.Context) error {
@@ -255,14 +260,10 @@ func (s *Service) writeDigest(ctx context.Context, f *File) error {
 }
 
 func (s *Service) writeCompressed(f *File, text []byte) error {
-	var out bytes.Buffer
-	w := gzip.NewWriter(&out)
-	if _, err := w.Write(text); err != nil {
+	compressed, err := compress(text)
+	if err != nil {
 		return err
 	}
-	if err := w.Close(); err != nil {
-		return err
-	}
-	f.Hash, f.FileHash = hexSHA256(text), hexSHA256(out.Bytes())
-	return durable.WriteFile(s.file(f.Path), out.Bytes())
+	f.Hash, f.FileHash = hexSHA256(text), hexSHA256(compressed)
+	return durable.WriteFile(s.file(f.Path), compressed)
 }

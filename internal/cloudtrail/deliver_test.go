@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -272,5 +273,41 @@ func TestOpenSSLVerifiesADigest(t *testing.T) {
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "Verified OK") {
 		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// busyStore gets another event whenever it is asked for those that wait, and never says that there are no more.
+type busyStore struct {
+	trail.Store
+	world   *world
+	written chan struct{}
+	once    sync.Once
+}
+
+func (s *busyStore) Waiting(ctx context.Context, yield func(lines []byte) bool) (trail.Mark, bool, error) {
+	s.world.keep("Encrypt", nil)
+	upTo, _, err := s.Store.Waiting(ctx, yield)
+	return upTo, true, err
+}
+
+func (s *busyStore) Written(ctx context.Context, f *trail.File) error {
+	err := s.Store.Written(ctx, f)
+	s.once.Do(func() { close(s.written) })
+	return err
+}
+
+// TestFilesAreDeliveredUnderEndlessLoad, though packing never comes to an end.
+func TestFilesAreDeliveredUnderEndlessLoad(t *testing.T) {
+	w := newWorld(t)
+	store := &busyStore{Store: w.db.Trail(), world: w, written: make(chan struct{})}
+	s := w.service(store)
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { s.Run(ctx) })
+	<-store.written
+	cancel()
+	running.Wait()
+	if len(w.files()) == 0 {
+		t.Error("nothing is delivered")
 	}
 }

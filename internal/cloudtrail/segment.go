@@ -79,19 +79,27 @@ var compressors = sync.Pool{New: func() any {
 	return w
 }}
 
-func (b *builder) finish() (*Segment, error) {
+// compress makes one gzip member, fast rather than small: it is done beside calls.
+func compress(text []byte) ([]byte, error) {
 	var out bytes.Buffer
 	w := compressors.Get().(*gzip.Writer)
 	defer compressors.Put(w)
 	w.Reset(&out)
-	_, err := w.Write(b.text)
+	_, err := w.Write(text)
 	if err == nil {
 		err = w.Close()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cloudtrail: compressing a segment: %w", err)
+		return nil, fmt.Errorf("cloudtrail: compressing: %w", err)
 	}
-	b.segment.Data, b.segment.Terms = out.Bytes(), b.sortedTerms()
+	return out.Bytes(), nil
+}
+
+func (b *builder) finish() (_ *Segment, err error) {
+	if b.segment.Data, err = compress(b.text); err != nil {
+		return nil, err
+	}
+	b.segment.Terms = b.sortedTerms()
 	return &b.segment, nil
 }
 

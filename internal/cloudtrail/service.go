@@ -26,6 +26,9 @@ const (
 	// share is how much longer the background rests than it works: calls come first. What piles up under load is
 	// packed when the load is over; a lookup packs what it needs.
 	share = 9
+	// maxBacklog is the size, in bytes, of waiting events from which on the background works as long as it rests: a load
+	// that never ends must not fill the disk.
+	maxBacklog = 256 << 20
 )
 
 // When files are delivered, by the installation's clock.
@@ -104,23 +107,28 @@ func (s *Service) Run(ctx context.Context) {
 			s.config.Log.Error("keeping the audit trail; nothing is lost, and it is tried again", "error", err)
 			more = false
 		}
-		rest.Reset(restAfter(more, took))
+		rest.Reset(restAfter(more, took, s.config.Store.Backlog()))
 	}
 }
 
-func restAfter(more bool, took time.Duration) time.Duration {
-	if more {
+func restAfter(more bool, took time.Duration, backlog int64) time.Duration {
+	switch {
+	case !more:
+		return packInterval
+	case backlog > maxBacklog:
+		return took
+	default:
 		return share * took
 	}
-	return packInterval
 }
 
-// round does a little of everything that is due and reports whether there is more to pack.
+// round does a little of everything that is due and reports whether there is more to pack. Files are delivered in their
+// time also while packing never comes to an end.
 func (s *Service) round(ctx context.Context) (more bool, took time.Duration, err error) {
 	began := time.Now()
 	more, err = s.packSome(ctx)
 	took = time.Since(began)
-	if err == nil && !more {
+	if err == nil && (!more || s.logsDue()) {
 		err = errors.Join(s.deliverDue(ctx), s.prune(ctx))
 	}
 	return more, took, err

@@ -159,6 +159,16 @@ func (j *Journal) End() Position {
 	return j.end
 }
 
+// Size is how many bytes the journal holds, those included that were dropped from a segment that holds others.
+func (j *Journal) Size() int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.segments) == 0 {
+		return 0
+	}
+	return int64(j.end - j.segments[0].start)
+}
+
 // Read yields the records that end after from, which is a record's end or zero, oldest first, each with its end, until
 // yield returns false. It sees every record whose Append has returned before. Records are the caller's to keep.
 func (j *Journal) Read(from Position, yield func(record []byte, end Position) bool) error {

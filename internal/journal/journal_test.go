@@ -81,6 +81,9 @@ func TestRecordsAreKeptInOrder(t *testing.T) {
 	long := record("long", 3*block)
 	appendAll(t, j, long, "last")
 	expect(t, j, 0, "abc", long, "last")
+	if n := j.Size(); n < int64(len(long)) || n > int64(len(long))+5*block {
+		t.Errorf("%d bytes hold %d", n, len(long))
+	}
 	_, ends := held(t, j, 0)
 	expect(t, j, ends[0], long, "last")
 	expect(t, j, ends[2])
@@ -213,6 +216,9 @@ func TestSegmentsAreWrittenOver(t *testing.T) {
 	big := func(i int) string { return record(fmt.Sprint("r", i), 5<<20) }
 	for i := range 12 {
 		appendAll(t, j, big(i))
+		if n := j.Size(); n > 3*SegmentSize {
+			t.Errorf("%d bytes for two records", n)
+		}
 		_, ends := held(t, j, 0)
 		if err := j.Drop(ends[max(0, len(ends)-2)]); err != nil {
 			t.Fatal(err)

@@ -23,6 +23,9 @@ func (t Trail) Waiting(ctx context.Context, yield func(lines []byte) bool) (clou
 	return t.waiting(ctx, yield)
 }
 
+// Backlog implements cloudtrail.Store. Events of changes are few beside others.
+func (t Trail) Backlog() int64 { return t.journal.Size() }
+
 // Pack implements cloudtrail.Store.
 func (t Trail) Pack(ctx context.Context, segments []*cloudtrail.Segment, mark cloudtrail.Mark) error {
 	err := t.settle(ctx, func(tx *sql.Tx) error {
