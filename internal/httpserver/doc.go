@@ -3,8 +3,8 @@
 // and from then on everything on the same connection, is net/http's.
 //
 // The reason is the goroutine and the system calls with which net/http watches each connection for a client that hangs
-// up while its request is answered: they cost more than half of what it spends on a request (docs/performance.md), and
-// a call is seen to its end whether or not its client waits.
+// up while its request is answered: they are about two fifths of what it spends on a request (docs/performance.md), and a
+// call is seen to its end whether or not its client waits.
 //
 // A client cannot tell the difference (FuzzServer compares the two). Handlers of calls can: their Request.Context is
 // never done and holds no values of net/http's, and their answers, header fields included, are gathered until they
