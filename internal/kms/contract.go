@@ -143,6 +143,8 @@ type Store interface {
 	Alias(ctx context.Context, scope arn.Scope, name string) (*Alias, error)
 	// Keys lists key ids above after in the order of ids, at most limit.
 	Keys(ctx context.Context, scope arn.Scope, after string, limit int) ([]string, error)
+	// CountKeys of one account and Region. It must not depend on their number.
+	CountKeys(ctx context.Context, scope arn.Scope) (int, error)
 	// Aliases lists aliases with names above after in the order of names, at most limit; keyID, when not empty,
 	// restricts them to one key.
 	Aliases(ctx context.Context, scope arn.Scope, keyID, after string, limit int) ([]Alias, error)
@@ -175,7 +177,7 @@ type Tx interface {
 	Related(account, keyID string) ([]*Key, error)
 	Alias(scope arn.Scope, name string) (*Alias, error)
 	CountAliases(scope arn.Scope, keyID string) (int, error)
-	// CountKeys of one account and Region. It must not depend on their number.
+	// CountKeys is Store's.
 	CountKeys(scope arn.Scope) (int, error)
 	// InsertKey adds a key: fault.ErrExists if the id is taken.
 	InsertKey(*Key) error

@@ -50,6 +50,10 @@ func (s *Service) createKey(ctx context.Context, call *operation.Call, in *kms.C
 			return nil, err
 		}
 	}
+	// Asked again when the key is kept; here, nobody over the quota has material made that costs a second or an HSM's room.
+	if err := s.room(s.store.CountKeys(ctx, k.Scope)); err != nil {
+		return nil, unexpected("counting keys", err)
+	}
 	made, err := s.keep(ctx, call, k)
 	if err != nil {
 		return nil, err
@@ -235,14 +239,18 @@ func (s *Service) keep(ctx context.Context, call *operation.Call, k *Key) (*type
 	return metadata, nil
 }
 
-// insert adds a key if its account may have one more in its Region.
-func (s *Service) insert(tx Tx, k *Key) error {
-	n, err := tx.CountKeys(k.Scope)
-	if err != nil {
-		return err
+// room checks that an account may have one more key than n in a Region, if these could be counted.
+func (s *Service) room(n int, err error) error {
+	if err == nil && n >= s.limits.Keys {
+		err = overQuota("Key", s.limits.Keys, n)
 	}
-	if n >= s.limits.Keys {
-		return overQuota("Key", s.limits.Keys, n)
+	return err
+}
+
+// insert adds a key if there is room for it.
+func (s *Service) insert(tx Tx, k *Key) error {
+	if err := s.room(tx.CountKeys(k.Scope)); err != nil {
+		return err
 	}
 	return tx.InsertKey(k)
 }

@@ -91,8 +91,8 @@ func TestCreateKeyRefuses(t *testing.T) {
 	w.createKey()
 	w.refused("CreateKey", &awskms.CreateKeyInput{Origin: "AWS_CLOUDHSM", CustomKeyStoreId: aws.String(storeID)}, "LimitExceededException",
 		"Key quota for this account in this region is 1, current usage is 1.")
-	if n := w.stores.count(); n != 0 {
-		t.Errorf("%d keys were left in the cluster by a refused call", n)
+	if n := w.stores.made(); n != 0 {
+		t.Errorf("material was made for %d refused keys", n)
 	}
 }
 

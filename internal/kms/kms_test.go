@@ -269,6 +269,13 @@ func (f *fakeStores) count() int {
 	return len(f.material)
 }
 
+// made is how many keys it ever made material for.
+func (f *fakeStores) made() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.next
+}
+
 func (f *fakeStores) check(id string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -144,8 +144,15 @@ func (t kmsTx) CountAliases(scope arn.Scope, keyID string) (n int, err error) {
 	return n, err
 }
 
-func (t kmsTx) CountKeys(scope arn.Scope) (n int, err error) {
-	err = t.tx.QueryRowContext(t.ctx,
+func (t kmsTx) CountKeys(scope arn.Scope) (int, error) { return countKeys(t.ctx, t.tx, scope) }
+
+// CountKeys implements kms.Store.
+func (s *kmsStore) CountKeys(ctx context.Context, scope arn.Scope) (int, error) {
+	return countKeys(ctx, s.db.read, scope)
+}
+
+func countKeys(ctx context.Context, q queryer, scope arn.Scope) (n int, err error) {
+	err = q.QueryRowContext(ctx,
 		`SELECT coalesce(max(keys), 0) FROM kms_key_count WHERE account = ? AND region = ?`, scope.Account, scope.Region).Scan(&n)
 	return n, err
 }

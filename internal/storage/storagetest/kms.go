@@ -182,12 +182,16 @@ func keyUniqueness(t *testing.T, e KMSEngine) {
 	}
 }
 
+// countKeys counts inside of a change and outside of it.
 func countKeys(t *testing.T, s kms.Store, scope arn.Scope) (n int) {
 	t.Helper()
 	change(t, s, func(tx kms.Tx) (err error) {
 		n, err = tx.CountKeys(scope)
 		return err
 	})
+	if outside, err := s.CountKeys(t.Context(), scope); err != nil || outside != n {
+		t.Errorf("%d keys, and %d outside of a change, %v", n, outside, err)
+	}
 	return n
 }
 
