@@ -2,7 +2,6 @@ package cloudhsm
 
 import (
 	"context"
-	"errors"
 	"reflect"
 	"strings"
 
@@ -19,13 +18,9 @@ import (
 func on[In any](s *Service, row operation.Row, member func(*In) *string) operation.Row {
 	return row.On(func(ctx context.Context, c *operation.Call, in any) ([]operation.Resource, error) {
 		name := nameOf(c.Scope, aws.ToString(member(in.(*In))))
-		tags, err := s.tagsOf(ctx, c.Scope, name)
-		if err != nil {
-			return nil, err
-		}
 		keys := requestKeys(in)
-		for _, t := range tags {
-			keys["aws:resourcetag/"+strings.ToLower(aws.ToString(t.Key))] = []string{aws.ToString(t.Value)}
+		if err := s.addTags(ctx, keys, c.Scope, name); err != nil {
+			return nil, err
 		}
 		return []operation.Resource{{ARN: name, Keys: keys}}, nil
 	})
@@ -50,23 +45,26 @@ func nameOf(scope arn.Scope, id string) string {
 	}
 }
 
-// tagsOf are the tags of a cluster or backup, none for one that is not there or another account's.
-func (s *Service) tagsOf(ctx context.Context, scope arn.Scope, name string) (tags []types.Tag, err error) {
-	if id, ours := strings.CutPrefix(name, scope.Cluster("")); ours {
-		var c *Cluster
-		if c, err = s.store.Cluster(ctx, scope, id); err == nil {
-			tags = c.Tags
-		}
-	} else if id, ours := strings.CutPrefix(name, scope.Backup("")); ours {
-		var b *Backup
-		if b, err = s.store.Backup(ctx, scope, id); err == nil {
-			tags = b.Tags
-		}
+// addTags adds the tags of a cluster or backup; one that is not there or another account's has none.
+func (s *Service) addTags(ctx context.Context, keys operation.Keys, scope arn.Scope, name string) error {
+	id, ours := strings.CutPrefix(name, scope.Cluster(""))
+	if !ours {
+		id, ours = strings.CutPrefix(name, scope.Backup(""))
 	}
-	if errors.Is(err, fault.ErrNotFound) {
-		return nil, nil
+	if !ours {
+		return nil
 	}
-	return tags, err
+	r, err := s.resource(ctx, scope, id)
+	if _, absent := fault.As(err); absent {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, t := range *r.tags {
+		keys.ResourceTag(aws.ToString(t.Key), aws.ToString(t.Value))
+	}
+	return nil
 }
 
 // requestKeys are the condition keys that a request has by its tags.
@@ -75,8 +73,7 @@ func requestKeys(in any) operation.Keys {
 	v := reflect.ValueOf(in).Elem()
 	if f := v.FieldByName("TagList"); f.IsValid() {
 		for _, t := range f.Interface().([]types.Tag) {
-			keys["aws:requesttag/"+strings.ToLower(aws.ToString(t.Key))] = []string{aws.ToString(t.Value)}
-			keys["aws:tagkeys"] = append(keys["aws:tagkeys"], aws.ToString(t.Key))
+			keys.RequestTag(aws.ToString(t.Key), aws.ToString(t.Value))
 		}
 	}
 	if f := v.FieldByName("TagKeyList"); f.IsValid() {

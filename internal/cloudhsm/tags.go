@@ -59,6 +59,13 @@ func resource(clusters func(arn.Scope, string) (*Cluster, error), backups func(a
 	return &tagged{clusterResource, c.ARN(), &c.Tags, func(tx Tx) error { return tx.Update(c) }}, nil
 }
 
+// resource finds a cluster or backup outside of a change.
+func (s *Service) resource(ctx context.Context, scope arn.Scope, id string) (*tagged, error) {
+	clusters := func(scope arn.Scope, id string) (*Cluster, error) { return s.store.Cluster(ctx, scope, id) }
+	backups := func(scope arn.Scope, id string) (*Backup, error) { return s.store.Backup(ctx, scope, id) }
+	return resource(clusters, backups, scope, id)
+}
+
 // retag changes a resource's tags with fn.
 func (s *Service) retag(ctx context.Context, call *operation.Call, id string, fn func([]types.Tag) ([]types.Tag, error)) error {
 	return s.store.Change(ctx, call.Event, func(tx Tx) error {
@@ -101,10 +108,8 @@ func (s *Service) untagResource(ctx context.Context, call *operation.Call, in *a
 }
 
 func (s *Service) listTags(ctx context.Context, call *operation.Call, in *api.ListTagsInput) (*api.ListTagsOutput, error) {
-	clusters := func(scope arn.Scope, id string) (*Cluster, error) { return s.store.Cluster(ctx, scope, id) }
-	backups := func(scope arn.Scope, id string) (*Backup, error) { return s.store.Backup(ctx, scope, id) }
 	id := aws.ToString(in.ResourceId)
-	r, err := resource(clusters, backups, call.Scope, id)
+	r, err := s.resource(ctx, call.Scope, id)
 	if err != nil {
 		return nil, err
 	}

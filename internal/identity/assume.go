@@ -165,8 +165,7 @@ func assumeKeys(role *Entity, facts *SessionFacts) operation.Keys {
 		keys["sts:transitivetagkeys"] = facts.Transitive
 	}
 	for _, t := range facts.Tags {
-		keys["aws:requesttag/"+strings.ToLower(t.Key)] = []string{t.Value}
-		keys["aws:tagkeys"] = append(keys["aws:tagkeys"], t.Key)
+		keys.RequestTag(t.Key, t.Value)
 	}
 	return keys
 }

@@ -27,21 +27,16 @@ func (s *Service) IAM() operation.Service {
 	} {
 		rows = append(rows, part...)
 	}
-	for i := range rows {
-		rows[i].Invoke = withoutSession(rows[i].Invoke)
-	}
-	return operation.Service{SigningName: "iam", EventSource: "iam.amazonaws.com", Rows: rows}
+	return operation.Service{SigningName: "iam", EventSource: "iam.amazonaws.com", Admit: admitToIAM, Rows: rows}
 }
 
-// withoutSession refuses credentials of GetSessionToken and GetFederationToken, which IAM takes only with a second
-// factor (AWS STS API Reference, GetSessionToken).
-func withoutSession(invoke func(context.Context, *operation.Call, any) (any, error)) func(context.Context, *operation.Call, any) (any, error) {
-	return func(ctx context.Context, c *operation.Call, in any) (any, error) {
-		if c.Caller.Temporary != nil && c.Caller.Type != policy.TypeAssumedRole {
-			return nil, refusal("InvalidClientTokenId", http.StatusForbidden, "The security token included in the request is invalid")
-		}
-		return invoke(ctx, c, in)
+// admitToIAM refuses credentials of GetSessionToken and GetFederationToken, which IAM takes only with a second factor (AWS
+// STS API Reference, GetSessionToken).
+func admitToIAM(c *operation.Call, _ string) error {
+	if c.Caller.Temporary != nil && c.Caller.Type != policy.TypeAssumedRole {
+		return refusal("InvalidClientTokenId", http.StatusForbidden, "The security token included in the request is invalid")
 	}
+	return nil
 }
 
 // IAM's exceptions.
@@ -164,7 +159,7 @@ func (s *Service) on(kind Kind, row operation.Row) operation.Row {
 // Management").
 func entityKeys(keys operation.Keys, e *Entity) {
 	for _, t := range e.Tags {
-		keys["aws:resourcetag/"+strings.ToLower(t.Key)] = []string{t.Value}
+		keys.ResourceTag(t.Key, t.Value)
 		keys["iam:resourcetag/"+strings.ToLower(t.Key)] = []string{t.Value}
 	}
 	if e.Boundary != "" && keys["iam:permissionsboundary"] == nil {
@@ -185,8 +180,7 @@ func requestKeys(in any) operation.Keys {
 	v := reflect.ValueOf(in).Elem()
 	if tags, ok := field[[]types.Tag](v, "Tags"); ok && tags != nil {
 		for _, t := range tags {
-			keys["aws:requesttag/"+strings.ToLower(value(t.Key))] = []string{value(t.Value)}
-			keys["aws:tagkeys"] = append(keys["aws:tagkeys"], value(t.Key))
+			keys.RequestTag(value(t.Key), value(t.Value))
 		}
 	}
 	if names, ok := field[[]string](v, "TagKeys"); ok && names != nil {

@@ -23,7 +23,7 @@ func (s *Service) STS() operation.Service {
 	return operation.Service{
 		SigningName: "sts",
 		EventSource: "sts.amazonaws.com",
-		Admit:       admitSession,
+		Admit:       admitToSTS,
 		Rows: []operation.Row{
 			operation.Read("GetCallerIdentity", getCallerIdentity).Asking(),
 			operation.Read("GetAccessKeyInfo", s.getAccessKeyInfo, "AccessKeyId"),
@@ -38,22 +38,20 @@ func (s *Service) STS() operation.Service {
 	}
 }
 
-// admitSession keeps sessions of users and of federated users to the operations that are theirs (IAM User Guide, "Compare
-// AWS STS credentials").
-func admitSession(c *operation.Call, name string) error {
-	if c.Caller.Temporary == nil || name == "GetCallerIdentity" {
-		return nil
-	}
+// admitToSTS keeps sessions to the operations that are theirs (IAM User Guide, "Compare AWS STS credentials"): those of
+// roles open no user's session, those of users open a role's only, those of federated users none.
+func admitToSTS(c *operation.Call, name string) error {
+	admitted := c.Caller.Temporary == nil || name == "GetCallerIdentity" || name == "AssumeRoleWithWebIdentity"
 	switch c.Caller.Type {
+	case policy.TypeAssumedRole:
+		admitted = admitted || name != "GetSessionToken" && name != "GetFederationToken"
 	case policy.TypeUser, policy.TypeRoot:
-		if name == "AssumeRole" {
-			return nil
-		}
-	case policy.TypeFederatedUser:
-	default:
-		return nil
+		admitted = admitted || name == "AssumeRole"
 	}
-	return accessDenied("Cannot call %s with session credentials", name)
+	if !admitted {
+		return accessDenied("Cannot call %s with session credentials", name)
+	}
+	return nil
 }
 
 // GetCallerIdentityOutput names the caller, in the order in which STS writes it.
@@ -98,16 +96,13 @@ const (
 	rootDuration  = 3600 // also the most that a session of a root user lasts
 )
 
-// userSession begins a session of the user or root user that calls, who must not be in one.
-func (s *Service) userSession(c *operation.Call, kind SessionKind, seconds *int32) (*Session, error) {
-	if c.Caller.Temporary != nil {
-		return nil, accessDenied("Cannot call %s with session credentials", c.Event.Name)
-	}
+// userSession begins a session of the user or root user that calls.
+func (s *Service) userSession(c *operation.Call, kind SessionKind, seconds *int32) *Session {
 	duration := or32(seconds, usualDuration)
 	if c.Caller.Type == policy.TypeRoot {
 		duration = min(duration, rootDuration)
 	}
-	return s.newSession(c.Scope.Account, c.Caller.PrincipalID, duration, SessionFacts{Kind: kind}), nil
+	return s.newSession(c.Scope.Account, c.Caller.PrincipalID, duration, SessionFacts{Kind: kind})
 }
 
 func accessDenied(format string, args ...any) *fault.Error {
@@ -118,11 +113,7 @@ func (s *Service) getSessionToken(ctx context.Context, c *operation.Call, in *st
 	if err := noSecondFactor(in.SerialNumber, in.TokenCode); err != nil {
 		return nil, err
 	}
-	session, err := s.userSession(c, UserSession, in.DurationSeconds)
-	if err != nil {
-		return nil, err
-	}
-	credentials, err := s.open(ctx, c, session)
+	credentials, err := s.open(ctx, c, s.userSession(c, UserSession, in.DurationSeconds))
 	return &sts.GetSessionTokenOutput{Credentials: credentials}, err
 }
 
@@ -135,15 +126,13 @@ func noSecondFactor(serial, code *string) error {
 }
 
 func (s *Service) getFederationToken(ctx context.Context, c *operation.Call, in *sts.GetFederationTokenInput) (*sts.GetFederationTokenOutput, error) {
-	session, err := s.userSession(c, FederatedSession, in.DurationSeconds)
-	if err != nil {
-		return nil, err
-	}
+	session := s.userSession(c, FederatedSession, in.DurationSeconds)
 	session.Name = *in.Name
 	if err := s.scope(ctx, session, in.Policy, in.PolicyArns); err != nil {
 		return nil, err
 	}
 	session.Scoped = true // a session without policies may do nothing
+	var err error
 	if session.Tags, err = sessionTags(in.Tags); err != nil {
 		return nil, err
 	}

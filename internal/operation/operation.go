@@ -4,6 +4,7 @@ package operation
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"keyward/internal/arn"
@@ -91,6 +92,17 @@ type Keys map[string][]string
 func (k Keys) Lookup(key string) ([]string, bool) {
 	values, present := k[key]
 	return values, present
+}
+
+// ResourceTag adds what aws:ResourceTag/… says of a tag that the resource has.
+func (k Keys) ResourceTag(key, value string) {
+	k["aws:resourcetag/"+strings.ToLower(key)] = []string{value}
+}
+
+// RequestTag adds what aws:RequestTag/… and aws:TagKeys say of a tag that the request gives.
+func (k Keys) RequestTag(key, value string) {
+	k["aws:requesttag/"+strings.ToLower(key)] = []string{value}
+	k["aws:tagkeys"] = append(k["aws:tagkeys"], key)
 }
 
 // Void is the output of an operation that answers with an empty body.

@@ -19,9 +19,7 @@ func (db *DB) insertEvent(ctx context.Context, tx *sql.Tx, e *audit.Event) error
 	if err != nil {
 		return err
 	}
-	at := millis(e.Time)
-	_, err = tx.ExecContext(ctx, `INSERT INTO audit_batch (first_ms, last_ms, count, events, after) VALUES (?, ?, 1, ?, ?)`,
-		at, at, append(line, '\n'), int64(db.journal.End()))
+	_, err = tx.ExecContext(ctx, `INSERT INTO audit_batch (events, after) VALUES (?, ?)`, append(line, '\n'), int64(db.journal.End()))
 	if err != nil {
 		return fmt.Errorf("keeping an event: %w", err)
 	}
