@@ -87,22 +87,27 @@ func wrapping(k *Key, materialID string) string {
 	return "kms key material " + materialID + " of " + k.identity()
 }
 
-// cipher returns the cipher of one of k's materials, unwrapping it if need be.
+// cipher returns the cipher of one of k's materials.
 func (d *DefaultStore) cipher(k *Key, m *MaterialRecord) (cipher.AEAD, error) {
-	ready, generation, ok := d.ciphers.get(m.ID)
+	return opened(d, d.ciphers, k, m, xaes.New)
+}
+
+// opened returns one of k's materials in the form that a cache keeps, unwrapping it if need be.
+func opened[T any](d *DefaultStore, kept *cache[string, T], k *Key, m *MaterialRecord, prepare func([]byte) (T, error)) (T, error) {
+	ready, generation, ok := kept.get(m.ID)
 	if ok {
 		return ready, nil
 	}
 	material, err := d.root.Open(wrapping(k, m.ID), m.Wrapped)
 	if err != nil {
-		return nil, fmt.Errorf("kms: unwrapping the material of %s: %w", k.ARN(), err)
+		return ready, fmt.Errorf("kms: unwrapping the material of %s: %w", k.ARN(), err)
 	}
 	defer clear(material)
-	made, err := xaes.New(material)
+	made, err := prepare(material)
 	if err != nil {
-		return nil, err
+		return ready, fmt.Errorf("kms: the material of %s: %w", k.ARN(), err)
 	}
-	d.ciphers.put(m.ID, made, generation)
+	kept.put(m.ID, made, generation)
 	return made, nil
 }
 

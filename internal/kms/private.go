@@ -54,27 +54,15 @@ func (d *DefaultStore) with(ctx context.Context, k *Key, do func(*keyspec.Key) e
 	return do(key)
 }
 
-// private returns one of k's materials ready for use, unwrapping it if need be.
+// private returns one of k's materials ready for use.
 func (d *DefaultStore) private(k *Key, m *MaterialRecord) (*keyspec.Key, error) {
-	ready, generation, ok := d.keys.get(m.ID)
-	if ok {
-		return ready, nil
-	}
-	material, err := d.root.Open(wrapping(k, m.ID), m.Wrapped)
-	if err != nil {
-		return nil, fmt.Errorf("kms: unwrapping the material of %s: %w", k.ARN(), err)
-	}
-	defer clear(material)
-	spec, err := specOf(k.Spec)
-	if err != nil {
-		return nil, err
-	}
-	made, err := spec.Parse(material)
-	if err != nil {
-		return nil, fmt.Errorf("kms: the material of %s: %w", k.ARN(), err)
-	}
-	d.keys.put(m.ID, made, generation)
-	return made, nil
+	return opened(d, d.keys, k, m, func(material []byte) (*keyspec.Key, error) {
+		spec, err := specOf(k.Spec)
+		if err != nil {
+			return nil, err
+		}
+		return spec.Parse(material)
+	})
 }
 
 // generate makes new material for a key of this spec.
