@@ -41,11 +41,11 @@ const maxSpares = 2
 type Journal struct {
 	dir    string
 	buffer []byte       // Append's
-	active *segment     // the one that is appended to; nil before the first record and after a failure
 	files  sync.RWMutex // held for reading while records are read, for writing while segments are dropped
 
 	mu       sync.Mutex // guards what follows
 	segments []*segment // oldest first
+	active   *segment   // the one that is appended to; nil before the first record and after a failure. Append alone sets it
 	end      Position   // of the last record
 	next     int64      // the number of the next segment
 	spares   []string   // paths
@@ -117,12 +117,13 @@ func (j *Journal) Append(parts ...[]byte) error {
 	if cap(frame) <= maxBuffer {
 		j.buffer = frame
 	}
-	if err := s.write(frame); err != nil {
+	err := s.write(frame)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if err != nil {
 		j.active = nil
 		return err
 	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
 	s.end += Position(len(frame))
 	j.end = s.end
 	return nil
@@ -136,6 +137,7 @@ func (j *Journal) begin() error {
 	j.mu.Lock()
 	number, before, spare := j.next, j.end, ""
 	j.next++
+	j.active = nil
 	if last := len(j.spares) - 1; last >= 0 {
 		spare = j.spares[last]
 		j.spares = j.spares[:last]
@@ -143,7 +145,6 @@ func (j *Journal) begin() error {
 	j.mu.Unlock()
 	s, err := createSegment(j.dir, number, before, spare)
 	if err != nil {
-		j.active = nil
 		return err
 	}
 	j.mu.Lock()
