@@ -64,8 +64,11 @@ func (s *Server) Serve(l net.Listener) error {
 func (s *Server) begin(l net.Listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.stop.Load() {
+		return false // an earlier Serve may still be ending, with what is its own
+	}
 	s.listener, s.hands = l, newHands(l.Addr())
-	return !s.stop.Load()
+	return true
 }
 
 // Waits after a refused accept, as of net/http: the process has too many open files, as a rule.
@@ -131,6 +134,7 @@ func (s *Server) checkGone() {
 // Shutdown begins no further request, waits for those that were begun and closes all connections. When ctx ends
 // before, it closes them at once and returns ctx's error.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.other.SetKeepAlivesEnabled(false) // first: who sees a connection closed may rely on every answer saying so
 	s.stopAccepting()
 	err := s.other.Shutdown(ctx)
 	if err == nil {
