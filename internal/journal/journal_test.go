@@ -135,6 +135,7 @@ func TestAsAList(t *testing.T) {
 		var records []string
 		var ends []Position
 		var dropped, last Position
+		torn := 0
 		restart := func() {
 			if err := j.Close(); err != nil {
 				r.Fatal(err)
@@ -170,7 +171,8 @@ func TestAsAList(t *testing.T) {
 				if len(files) == 0 {
 					return
 				}
-				frame := appendFrame(nil, j.End(), bytes.Repeat([]byte("torn"), block))
+				torn++ // unlike what earlier ones left behind, which could make this one whole
+				frame := appendFrame(nil, j.End(), bytes.Repeat(fmt.Appendf(nil, "%04d", torn), block))
 				cut := frame[:rapid.IntRange(1, len(frame)-2*block).Draw(r, "bytes")]
 				writeAt(r, files[len(files)-1], cut, int64(j.End()%SegmentSize))
 				restart()
