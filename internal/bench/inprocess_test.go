@@ -114,7 +114,7 @@ func endpoint(b *testing.B, h http.Handler) (address string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	server, ended := httpserver.New(h, &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}), make(chan error, 1)
+	server, ended := httpserver.New(h, &http.Server{Handler: h, ReadHeaderTimeout: time.Minute, WriteTimeout: time.Minute}), make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()
 	b.Cleanup(func() {
 		if err := server.Shutdown(context.Background()); err != nil {

@@ -19,7 +19,7 @@ const (
 	closed
 )
 
-// refresh is the part of the time for idleness that may pass before the time limit of an idle connection is moved:
+// refresh is the part of a time limit, for idleness or for an answer, that may pass before a standing one is moved:
 // setting one costs as much as parsing a header field.
 const refresh = 64
 
@@ -34,6 +34,7 @@ type conn struct {
 	used    bool // a request was answered on it
 	answer  response
 	bounded time.Time // when the standing time limit for idleness was set; zero if another one stands
+	writing time.Time // when the standing time limit for an answer was set
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
@@ -195,6 +196,16 @@ func (c *conn) boundBody() error {
 		return nil
 	}
 	return c.SetReadDeadline(deadline(c.server.other.ReadTimeout))
+}
+
+// boundAnswer gives an answer its time.
+func (c *conn) boundAnswer() error {
+	now, limit := time.Now(), c.server.other.WriteTimeout
+	if limit <= 0 || now.Sub(c.writing) < limit/refresh {
+		return nil
+	}
+	c.writing = now
+	return c.SetWriteDeadline(now.Add(limit))
 }
 
 // SetReadDeadline is set by anyone but boundIdle.

@@ -173,14 +173,22 @@ func TestNoLimits(t *testing.T) {
 	})
 }
 
-// TestAnswersHaveTheirTime: a client that does not read does not hold a connection for ever.
+// TestAnswersHaveTheirTime: a client that does not read does not hold a connection for ever, and what earlier answers
+// took is not counted.
 func TestAnswersHaveTheirTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, h := newDoor(), http.HandlerFunc(echo)
 		s := serveOn(t, d, &http.Server{Handler: h, WriteTimeout: time.Second}, h)
 		conn, server := net.Pipe() // which holds nothing: a write waits for its reader
 		d.conns <- server
-		limited{conn, t, nil}.send(post("x"))
+		l := limited{conn, t, bufio.NewReader(conn)}
+		for _, pause := range []time.Duration{0, time.Millisecond, time.Hour} {
+			time.Sleep(pause)
+			l.send(post("x"))
+			time.Sleep(900 * time.Millisecond)
+			l.read()
+		}
+		l.send(post("x"))
 		if err := s.Shutdown(context.Background()); err != nil { // waits for the request
 			t.Error(err)
 		}

@@ -82,10 +82,8 @@ func (w *response) send(again bool) (bool, error) {
 }
 
 func (w *response) write() error {
-	if limit := w.conn.server.other.WriteTimeout; limit > 0 {
-		if err := w.conn.SetWriteDeadline(deadline(limit)); err != nil {
-			return err
-		}
+	if err := w.conn.boundAnswer(); err != nil {
+		return err
 	}
 	_, err := w.conn.Write(w.out)
 	return err

@@ -126,6 +126,7 @@ func (c *Config) sealKey() string {
 const (
 	headerTime   = 10 * time.Second // a request's headers
 	requestTime  = 60 * time.Second // a whole request, its body included
+	answerTime   = 2 * time.Minute  // an answer, and all that led to it where net/http sends it
 	idleTime     = 2 * time.Minute  // a connection without requests
 	shutdownTime = 20 * time.Second // requests in flight, when asked to stop
 )

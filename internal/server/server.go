@@ -384,6 +384,7 @@ func (i *installation) listen(ctx context.Context) error {
 		Handler:           i.routes(),
 		ReadHeaderTimeout: headerTime,
 		ReadTimeout:       requestTime,
+		WriteTimeout:      answerTime,
 		IdleTimeout:       idleTime,
 		ErrorLog:          errorLog(i.config.Log),
 	})
