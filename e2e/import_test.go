@@ -8,12 +8,20 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+	"github.com/cloudflare/circl/kem"
+	"github.com/cloudflare/circl/kem/mlkem/mlkem1024"
+	"github.com/cloudflare/circl/kem/mlkem/mlkem512"
+	"github.com/cloudflare/circl/kem/mlkem/mlkem768"
+	"github.com/cloudflare/circl/sign"
+	"github.com/cloudflare/circl/sign/mldsa/mldsa44"
+	"github.com/cloudflare/circl/sign/mldsa/mldsa65"
+	"github.com/cloudflare/circl/sign/mldsa/mldsa87"
 
 	"keyward/internal/keywardtest"
 )
 
-// TestImportedKeys: material that openssl makes and wraps is, once imported, the key that its owner has: what keyward
-// does with it openssl does with the original.
+// TestImportedKeys: material that openssl or another library makes, and openssl wraps, is, once imported, the key that its
+// owner has: what keyward does with it they do with the original.
 func TestImportedKeys(t *testing.T) {
 	t.Parallel()
 	i := keywardtest.Start(t, keywardtest.Options{Args: []string{"--empty"}})
@@ -30,6 +38,20 @@ func TestImportedKeys(t *testing.T) {
 		{"ECC_NIST_EDWARDS25519", "ED25519", "RSAES_OAEP_SHA_256", "RSA_2048", "ED25519_SHA_512", "pkeyutl"},
 	} {
 		t.Run(string(c.spec), func(t *testing.T) { b.in(t).importedPair(c) })
+	}
+	for scheme, c := range map[sign.Scheme]importedSeed{
+		mldsa44.Scheme(): {"ML_DSA_44", [2]int{3, 17}, "RSA_AES_KEY_WRAP_SHA_256", "RSA_4096", true},
+		mldsa65.Scheme(): {"ML_DSA_65", [2]int{3, 18}, "RSAES_OAEP_SHA_256", "RSA_4096", false},
+		mldsa87.Scheme(): {"ML_DSA_87", [2]int{3, 19}, "RSAES_OAEP_SHA_1", "RSA_2048", false},
+	} {
+		t.Run(string(c.spec), func(t *testing.T) { b.in(t).importedMLDSA(c, scheme) })
+	}
+	for scheme, c := range map[kem.Scheme]importedSeed{
+		mlkem512.Scheme():  {"ML_KEM_512", [2]int{4, 1}, "RSAES_OAEP_SHA_256", "RSA_2048", false},
+		mlkem768.Scheme():  {"ML_KEM_768", [2]int{4, 2}, "RSA_AES_KEY_WRAP_SHA_1", "RSA_3072", true},
+		mlkem1024.Scheme(): {"ML_KEM_1024", [2]int{4, 3}, "RSA_AES_KEY_WRAP_SHA_256", "RSA_2048", true},
+	} {
+		t.Run(string(c.spec), func(t *testing.T) { b.in(t).importedMLKEM(c, scheme) })
 	}
 }
 

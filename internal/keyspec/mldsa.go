@@ -2,11 +2,16 @@ package keyspec
 
 import (
 	"crypto"
+	"encoding/asn1"
 
 	"filippo.io/mldsa"
 	"filippo.io/mldsa/mldsacrypto"
 	mldsax509 "filippo.io/mldsa/x509"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+	circl "github.com/cloudflare/circl/sign"
+	"github.com/cloudflare/circl/sign/mldsa/mldsa44"
+	"github.com/cloudflare/circl/sign/mldsa/mldsa65"
+	"github.com/cloudflare/circl/sign/mldsa/mldsa87"
 
 	"keyward/internal/mldsamu"
 )
@@ -15,6 +20,20 @@ var mldsaParameters = map[types.KeySpec]mldsa.Parameters{
 	types.KeySpecMlDsa44: mldsa.MLDSA44(),
 	types.KeySpecMlDsa65: mldsa.MLDSA65(),
 	types.KeySpecMlDsa87: mldsa.MLDSA87(),
+}
+
+// mldsaForms are private keys as RFC 9881 has them.
+var mldsaForms = map[types.KeySpec]*seedForm{
+	types.KeySpecMlDsa44: mldsaForm(17, mldsa44.Scheme()),
+	types.KeySpecMlDsa65: mldsaForm(18, mldsa65.Scheme()),
+	types.KeySpecMlDsa87: mldsaForm(19, mldsa87.Scheme()),
+}
+
+func mldsaForm(arc int, scheme circl.Scheme) *seedForm {
+	return &seedForm{asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 3, arc}, mldsa.PrivateKeySize, func(seed []byte) ([]byte, error) {
+		_, private := scheme.DeriveKey(seed)
+		return private.MarshalBinary()
+	}}
 }
 
 // mldsaKey signs with ML-DSA (FIPS 204), in its hedged variant and with an empty context. The public half is kept, because
@@ -35,9 +54,13 @@ func generateMLDSA(s *Spec) (half, error) {
 }
 
 func parseMLDSA(s *Spec, material []byte) (half, error) {
-	parsed, err := mldsax509.ParsePKCS8PrivateKey(material)
-	private, ok := parsed.(*mldsa.PrivateKey)
-	if err != nil || !ok || private.PublicKey().Parameters() != mldsaParameters[s.Name] {
+	seed, err := mldsaForms[s.Name].parse(material)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(seed)
+	private, err := mldsa.NewPrivateKey(mldsaParameters[s.Name], seed)
+	if err != nil {
 		return nil, ErrMaterial
 	}
 	return newMLDSA(private), nil

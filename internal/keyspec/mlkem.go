@@ -1,24 +1,33 @@
 package keyspec
 
 import (
-	"bytes"
 	"crypto/mlkem"
 	"crypto/rand"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+	circl "github.com/cloudflare/circl/kem"
+	"github.com/cloudflare/circl/kem/mlkem/mlkem1024"
 	"github.com/cloudflare/circl/kem/mlkem/mlkem512"
+	"github.com/cloudflare/circl/kem/mlkem/mlkem768"
 )
 
 // kemSeedSize is the length of an ML-KEM seed, d and z, in bytes.
 const kemSeedSize = mlkem.SeedSize
 
-// The algorithms of RFC 9935.
-var kemAlgorithms = map[types.KeySpec]asn1.ObjectIdentifier{
-	types.KeySpecMlKem512:  {2, 16, 840, 1, 101, 3, 4, 4, 1},
-	types.KeySpecMlKem768:  {2, 16, 840, 1, 101, 3, 4, 4, 2},
-	types.KeySpecMlKem1024: {2, 16, 840, 1, 101, 3, 4, 4, 3},
+// kemForms are private keys as RFC 9935 has them.
+var kemForms = map[types.KeySpec]*seedForm{
+	types.KeySpecMlKem512:  kemForm(1, mlkem512.Scheme()),
+	types.KeySpecMlKem768:  kemForm(2, mlkem768.Scheme()),
+	types.KeySpecMlKem1024: kemForm(3, mlkem1024.Scheme()),
+}
+
+func kemForm(arc int, scheme circl.Scheme) *seedForm {
+	return &seedForm{asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 4, arc}, kemSeedSize, func(seed []byte) ([]byte, error) {
+		_, private := scheme.DeriveKeyPair(seed)
+		return private.MarshalBinary()
+	}}
 }
 
 // kemKey encapsulates secrets with ML-KEM (FIPS 203).
@@ -66,27 +75,23 @@ func newKEM(name types.KeySpec, seed []byte) (kem, error) {
 	}
 }
 
-// seedTag is the tag of the seed in RFC 9935's choice of private keys: [0] IMPLICIT OCTET STRING.
-const seedTag = 0x80
-
 func parseMLKEM(s *Spec, material []byte) (half, error) {
-	p, err := parsePKCS8(material, kemAlgorithms[s.Name])
+	seed, err := kemForms[s.Name].parse(material)
 	if err != nil {
 		return nil, err
 	}
-	defer clear(p.PrivateKey)
-	if len(p.PrivateKey) != 2+kemSeedSize || p.PrivateKey[0] != seedTag || p.PrivateKey[1] != kemSeedSize {
-		return nil, ErrMaterial
-	}
-	return newMLKEM(s, bytes.Clone(p.PrivateKey[2:]))
+	return newMLKEM(s, seed)
 }
 
 func (k *kemKey) algorithm() pkix.AlgorithmIdentifier {
-	return pkix.AlgorithmIdentifier{Algorithm: kemAlgorithms[k.spec.Name]}
+	return pkix.AlgorithmIdentifier{Algorithm: kemForms[k.spec.Name].algorithm}
 }
 
 func (k *kemKey) material() ([]byte, error) {
-	choice := append([]byte{seedTag, kemSeedSize}, k.seed...)
+	choice, err := asn1.MarshalWithParams(k.seed, "tag:0")
+	if err != nil {
+		return nil, err
+	}
 	defer clear(choice)
 	return asn1.Marshal(pkcs8{Algorithm: k.algorithm(), PrivateKey: choice})
 }

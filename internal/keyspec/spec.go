@@ -74,12 +74,6 @@ func (s *Spec) usage(name types.KeyUsageType) *usage {
 // Asymmetric reports whether keys of the spec have a public half.
 func (s *Spec) Asymmetric() bool { return s.family != symmetric && s.family != hmacFamily }
 
-// Importable reports whether AWS lets owners bring material of the spec (AWS KMS Developer Guide, "Importing key
-// material").
-func (s *Spec) Importable() bool {
-	return s.family != mlDSA && s.family != mlKEM
-}
-
 // EncryptionAlgorithms of keys that encrypt; nil for others.
 func (s *Spec) EncryptionAlgorithms() []types.EncryptionAlgorithmSpec {
 	if u := s.usage(types.KeyUsageTypeEncryptDecrypt); u != nil {

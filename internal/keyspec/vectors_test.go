@@ -6,9 +6,11 @@ import (
 	"encoding/asn1"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,7 +34,7 @@ type vector struct {
 	Seed, D, Z hexes
 	PK, EK     hexes
 	M, C, K    hexes // what encapsulation starts from; its ciphertext and secret
-	DK         hexes
+	SK, DK     hexes
 }
 
 // vectors reads NIST's, which the circl library's module carries along, by their parameter sets.
@@ -89,31 +91,38 @@ func unzip(t *testing.T, path string, v any) {
 	}
 }
 
-// seeded is material of a spec with this seed (RFC 9881, RFC 9935).
-func seeded(t *testing.T, name types.KeySpec, seed []byte) *keyspec.Key {
+// pqMaterial is PKCS #8 of a spec whose seeds are keys' material, with this choice of private key (RFC 9881, RFC 9935).
+func pqMaterial(t *testing.T, name types.KeySpec, choice []byte) []byte {
 	t.Helper()
 	arcs := map[types.KeySpec][]int{
 		types.KeySpecMlDsa44: {3, 17}, types.KeySpecMlDsa65: {3, 18}, types.KeySpecMlDsa87: {3, 19},
 		types.KeySpecMlKem512: {4, 1}, types.KeySpecMlKem768: {4, 2}, types.KeySpecMlKem1024: {4, 3},
 	}[name]
 	type identifier struct{ Algorithm asn1.ObjectIdentifier }
-	der, err := asn1.Marshal(struct {
+	return marshal(t, struct {
 		Version   int
 		Algorithm identifier
 		Key       []byte
-	}{0, identifier{append(asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4}, arcs...)}, append([]byte{0x80, byte(len(seed))}, seed...)})
+	}{0, identifier{append(asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4}, arcs...)}, choice})
+}
+
+func marshal(t *testing.T, v any) []byte {
+	t.Helper()
+	der, err := asn1.Marshal(v)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, _ := keyspec.Of(name)
-	k, err := s.Parse(der)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return k
+	return der
 }
 
-// TestNISTKeyGeneration: seeds make the public keys that NIST says.
+func seedAlone(seed []byte) []byte { return append([]byte{0x80, byte(len(seed))}, seed...) }
+
+func seedAndExpanded(t *testing.T, seed, expanded []byte) []byte {
+	t.Helper()
+	return marshal(t, struct{ Seed, Expanded []byte }{seed, expanded})
+}
+
+// TestNISTKeyGeneration: seeds make the public keys that NIST says, and the expanded keys beside them are NIST's or refused.
 func TestNISTKeyGeneration(t *testing.T) {
 	for folder, specs := range map[string][]types.KeySpec{
 		"sign/mldsa/testdata/ML-DSA-keyGen-FIPS204": {types.KeySpecMlDsa44, types.KeySpecMlDsa65, types.KeySpecMlDsa87},
@@ -125,11 +134,44 @@ func TestNISTKeyGeneration(t *testing.T) {
 				t.Errorf("%s: %d vectors", name, len(found[name]))
 			}
 			for _, v := range found[name] {
-				k := seeded(t, name, append(append(v.Seed, v.D...), v.Z...))
-				if got := publicBits(t, k); !bytes.Equal(got, append(v.PK, v.EK...)) {
-					t.Errorf("%s, vector %d: another public key", name, v.ID)
-				}
+				checkSeed(t, name, v)
 			}
+		}
+	}
+}
+
+func checkSeed(t *testing.T, name types.KeySpec, v *vector) {
+	t.Helper()
+	s, _ := keyspec.Of(name)
+	seed, expanded := slices.Concat(v.Seed, v.D, v.Z), slices.Concat(v.SK, v.DK)
+	other := bytes.Clone(expanded)
+	other[v.ID%len(other)] ^= 1
+	for form, c := range map[string]struct {
+		choice []byte
+		good   bool
+	}{
+		"a seed":                      {seedAlone(seed), true},
+		"a seed and its expanded key": {seedAndExpanded(t, seed, expanded), true},
+		"a seed and another's":        {seedAndExpanded(t, seed, other), false},
+		"a seed and none":             {seedAndExpanded(t, seed, nil), false},
+		"a short seed":                {seedAlone(seed[1:]), false},
+		"a short seed and a key":      {seedAndExpanded(t, seed[1:], expanded), false},
+		"an expanded key alone":       {marshal(t, expanded), false},
+		"a seed and more":             {append(seedAlone(seed), 0), false},
+	} {
+		k, err := s.Parse(pqMaterial(t, name, c.choice))
+		if c.good != (err == nil) || err != nil && !errors.Is(err, keyspec.ErrMaterial) {
+			t.Errorf("%s, vector %d: %s: %v", name, v.ID, form, err)
+			continue
+		}
+		if err != nil {
+			continue
+		}
+		if got := publicBits(t, k); !bytes.Equal(got, append(v.PK, v.EK...)) {
+			t.Errorf("%s, vector %d: another public key", name, v.ID)
+		}
+		if kept, err := k.Material(); err != nil || !bytes.Equal(kept.Expose(), pqMaterial(t, name, seedAlone(seed))) {
+			t.Errorf("%s, vector %d: %s is not kept as a seed: %v", name, v.ID, form, err)
 		}
 	}
 }

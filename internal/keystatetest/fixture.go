@@ -4,10 +4,12 @@ import (
 	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/elliptic"
+	"crypto/mlkem"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/asn1"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -180,7 +182,8 @@ func (f *fixture) dress() {
 // newMaterial is what the key's owner has made.
 func (f *fixture) newMaterial() []byte {
 	f.t.Helper()
-	if f.kind == signing || f.kind == agreement {
+	switch f.kind {
+	case signing, agreement:
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {
 			f.t.Fatal(err)
@@ -190,12 +193,36 @@ func (f *fixture) newMaterial() []byte {
 			f.t.Fatal(err)
 		}
 		return der
+	case encapsulation:
+		return seedOfMLKEM768(f.t)
+	default:
+		return random(f.t, 32)
 	}
-	material := make([]byte, 32)
-	if _, err := rand.Read(material); err != nil {
-		f.t.Fatal(err)
+}
+
+// seedOfMLKEM768 is a key as RFC 9935 has it, in PKCS #8.
+func seedOfMLKEM768(t *testing.T) []byte {
+	t.Helper()
+	type identifier struct{ Algorithm asn1.ObjectIdentifier }
+	seed := random(t, mlkem.SeedSize)
+	der, err := asn1.Marshal(struct {
+		Version   int
+		Algorithm identifier
+		Key       []byte
+	}{0, identifier{asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 4, 2}}, append([]byte{0x80, byte(len(seed))}, seed...)})
+	if err != nil {
+		t.Fatal(err)
 	}
-	return material
+	return der
+}
+
+func random(t *testing.T, size int) []byte {
+	t.Helper()
+	b := make([]byte, size)
+	if _, err := rand.Read(b); err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 func (f *fixture) importInto(region string) {

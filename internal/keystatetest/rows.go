@@ -3,7 +3,6 @@ package keystatetest
 import (
 	"encoding/csv"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -46,14 +45,13 @@ var origins = map[string][]string{
 	"Updating":               {"AWS_KMS", "EXTERNAL"},
 }
 
-// Why a row, or one origin of it, cannot be played.
+// Why a row cannot be played.
 const (
-	noKey    = "it acts on no existing key"
-	noXKS    = "keys of origin EXTERNAL_KEY_STORE are not served"
-	noImport = "ML-KEM keys cannot be imported"
+	noKey = "it acts on no existing key"
+	noXKS = "keys of origin EXTERNAL_KEY_STORE are not served"
 )
 
-// playable are the origins with which the row is played; why says why some or all are left out.
+// playable are the origins with which the row is played; why says why there are none.
 func (r *row) playable() (played []string, why string) {
 	switch {
 	case r.state == "*":
@@ -61,17 +59,8 @@ func (r *row) playable() (played []string, why string) {
 	case r.origin == "EXTERNAL_KEY_STORE":
 		return nil, noXKS
 	}
-	all := origins[r.state]
 	if r.origin != "*" {
-		all = []string{r.origin}
+		return []string{r.origin}, ""
 	}
-	if kindOf(r.operation) == encapsulation {
-		all = slices.DeleteFunc(slices.Clone(all), func(o string) bool {
-			if o == "EXTERNAL" {
-				why = noImport
-			}
-			return o == "EXTERNAL"
-		})
-	}
-	return all, why
+	return origins[r.state], ""
 }

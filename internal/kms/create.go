@@ -158,8 +158,6 @@ func (w wished) supported() error {
 		return unsupported("KeySpec %s is not supported in a custom key store.", w.spec)
 	case w.multiRegion && w.origin == types.OriginTypeAwsCloudhsm:
 		return unsupported("A multi-Region key cannot be created in a custom key store.")
-	case w.origin == types.OriginTypeExternal && !importable(w.spec):
-		return unsupported("Key material of a %s key cannot be imported.", w.spec)
 	case w.origin == types.OriginTypeExternalKeyStore:
 		return unsupported("Origin %s is not supported.", w.origin)
 	default:

@@ -226,8 +226,6 @@ func TestImportIntoKeysOfOtherSpecs(t *testing.T) {
 	w.refused("GetPublicKey", &awskms.GetPublicKeyInput{KeyId: k.KeyId}, "KMSInvalidStateException", *k.Arn+" is pending import.")
 	w.bring(w.wrapped(*k.KeyId, mine))
 	w.must("Verify", &awskms.VerifyInput{KeyId: k.KeyId, Message: []byte("x"), Signature: out.Signature, SigningAlgorithm: "ECDSA_SHA_256"})
-	w.refused("CreateKey", &awskms.CreateKeyInput{Origin: types.OriginTypeExternal, KeySpec: types.KeySpecMlDsa44, KeyUsage: types.KeyUsageTypeSignVerify},
-		"UnsupportedOperationException", "Key material of a ML_DSA_44 key cannot be imported.")
 }
 
 func TestWrappingAlgorithms(t *testing.T) {

@@ -4,18 +4,10 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
-
-	"keyward/internal/keyspec"
 )
 
 // imported reports whether the key's material comes from its owner.
 func (k *Key) imported() bool { return k.Origin == types.OriginTypeExternal }
-
-// importable reports whether keys of a spec take material of their owner's.
-func importable(name types.KeySpec) bool {
-	spec, ok := keyspec.Of(name)
-	return ok && spec.Importable()
-}
 
 // held reports whether the material itself is there; imported material can be gone while its record stays.
 func (m *MaterialRecord) held() bool { return len(m.Wrapped) > 0 }

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kms"
@@ -153,12 +152,12 @@ func wraps(algorithm types.AlgorithmSpec, wrapping types.WrappingKeySpec, spec t
 	short := wrapping == types.WrappingKeySpecRsa2048
 	var fits bool
 	switch {
-	case isRSA(spec):
+	case rsaKey(spec):
 		fits = !direct // too long for RSA itself
 	case spec == types.KeySpecEccNistP521:
 		fits = !direct || !short
-	case isEC(spec):
-		fits = true
+	case asymmetric(spec):
+		fits = true // ML-DSA and ML-KEM keys as seeds, if not with an algorithm for any length
 	default: // symmetric and HMAC keys
 		fits = direct
 	}
@@ -167,7 +166,3 @@ func wraps(algorithm types.AlgorithmSpec, wrapping types.WrappingKeySpec, spec t
 	}
 	return nil
 }
-
-func isRSA(spec types.KeySpec) bool { return strings.HasPrefix(string(spec), "RSA_") }
-
-func isEC(spec types.KeySpec) bool { return strings.HasPrefix(string(spec), "ECC_") }
