@@ -215,7 +215,7 @@ func (s *Service) keep(ctx context.Context, call *operation.Call, k *Key) (*type
 			return nil, unexpected("making key material", err)
 		}
 	}
-	made, err := newSnapshot(k, []*Key{k})
+	made, err := s.snapshots.prepare(k, []*Key{k})
 	if err != nil {
 		s.abandon(ctx, k, err)
 		return nil, err

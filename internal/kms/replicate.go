@@ -147,7 +147,7 @@ func (s *Service) keepReplica(ctx context.Context, call *operation.Call, seen *s
 			return err
 		}
 		var err error
-		if made, err = newSnapshot(k, family); err != nil {
+		if made, err = s.snapshots.prepare(k, family); err != nil {
 			return err
 		}
 		if err := s.insert(tx, k); err != nil {

@@ -16,11 +16,13 @@ import (
 	"keyward/internal/policy"
 )
 
-// Bounds of the caches. A snapshot weighs its policy, tags and description, which can be large, and a share for the rest.
+// Bounds of the caches. A snapshot weighs its own policy, tags and description, which can be large, and a share for the
+// rest.
 const (
 	cachedKeys    = 100_000
 	cachedAliases = 100_000
 	cachedGrants  = 200_000
+	cachedCommon  = 10_000
 	cachedBytes   = 128 << 20
 	snapshotShare = 1 << 10
 	compiledShare = 5 // a policy's text and what is made of it, in lengths of the text
@@ -33,6 +35,7 @@ type snapshot struct {
 	arn      string
 	identity string
 	policy   *policy.Policy
+	common   bool                 // policy is the default one, which all keys of an account share
 	header   header               // of ciphertexts under the current material
 	others   []header             // likewise, one for each of Key.Others
 	mark     atomic.Pointer[mark] // of header, see marker.current
@@ -40,13 +43,13 @@ type snapshot struct {
 	family *types.MultiRegionConfiguration
 }
 
-// newSnapshot prepares k. The family of a multi-Region key are its related keys and it.
-func newSnapshot(k *Key, family []*Key) (*snapshot, error) {
+// prepare makes the snapshot of k. The family of a multi-Region key are its related keys and it.
+func (all *snapshots) prepare(k *Key, family []*Key) (*snapshot, error) {
 	s := &snapshot{
 		Key: k, arn: k.ARN(), identity: k.identity(), others: make([]header, len(k.Others)), family: configuration(k, family),
 	}
 	var err error
-	if s.policy, err = policy.Compile(policy.Resource, policyName, []byte(k.Policy), k.Bound); err != nil {
+	if s.policy, s.common, err = all.compile(k); err != nil {
 		return nil, fmt.Errorf("kms: the policy of %s cannot be read, so nobody may use it: %w", s.arn, err)
 	}
 	if s.header, err = headerOf(k, &k.Material); err != nil {
@@ -58,6 +61,23 @@ func newSnapshot(k *Key, family []*Key) (*snapshot, error) {
 		}
 	}
 	return s, nil
+}
+
+// compile prepares a key's policy and reports whether it is the default one. Most are: those are prepared once.
+func (all *snapshots) compile(k *Key) (p *policy.Policy, common bool, err error) {
+	common = len(k.Bound) == 0 && k.Policy == defaultPolicy(k.Scope.Account)
+	if !common {
+		p, err = policy.Compile(policy.Resource, policyName, []byte(k.Policy), k.Bound)
+		return p, false, err
+	}
+	p, generation, ok := all.common.get(k.Scope.Account)
+	if !ok {
+		if p, err = policy.Compile(policy.Resource, policyName, []byte(k.Policy), nil); err != nil {
+			return nil, true, err
+		}
+		all.common.put(k.Scope.Account, p, generation)
+	}
+	return p, true, nil
 }
 
 // sealedBy is the material that a ciphertext's header names; nil if it is none of the key's.
@@ -79,7 +99,10 @@ func (s *snapshot) ref() keyRef { return keyRef{s.Scope, s.ID} }
 func (s *snapshot) grantsTo(handle string) grantRef { return grantRef{s.ref(), s.Created, handle} }
 
 func (s *snapshot) weight() int {
-	w := snapshotShare + compiledShare*len(s.Policy) + len(s.Description)
+	w := snapshotShare + len(s.Policy) + len(s.Description)
+	if !s.common {
+		w += (compiledShare - 1) * len(s.Policy)
+	}
 	for i := range s.Others {
 		w += len(s.Others[i].Wrapped) + headerSize + 256
 	}
@@ -117,6 +140,7 @@ type snapshots struct {
 	// here is ever replaced.
 	owners *cache[keyRef, arn.Scope]
 	grants *cache[grantRef, []policy.Grant]
+	common *cache[string, *policy.Policy] // the default policies of accounts
 }
 
 func newSnapshots(store Store) *snapshots {
@@ -127,6 +151,7 @@ func newSnapshots(store Store) *snapshots {
 		owners:  newCache[keyRef](cachedAliases, cachedBytes, func(arn.Scope) int { return snapshotShare }),
 		labels:  newCache[keyRef](cachedAliases, cachedBytes, func(names []string) int { return snapshotShare * (1 + len(names)) }),
 		grants:  newCache[grantRef](cachedGrants, cachedBytes, func(all []policy.Grant) int { return grantShare * (1 + len(all)) }),
+		common:  newCache[string](cachedCommon, cachedCommon, func(*policy.Policy) int { return 1 }),
 	}
 }
 
@@ -140,7 +165,7 @@ func (s *snapshots) key(ctx context.Context, ref keyRef) (*snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	read, err := newSnapshot(k, family)
+	read, err := s.prepare(k, family)
 	if err != nil {
 		return nil, err
 	}
