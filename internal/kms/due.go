@@ -59,10 +59,12 @@ func (s *Service) CatchUp(ctx context.Context) error {
 			return fmt.Errorf("kms: looking for what is due: %w", err)
 		}
 		var failed error // of one key, which must not keep the others waiting
+		done := false
 		for _, k := range due {
-			failed = errors.Join(failed, s.happen(ctx, k))
+			happened, err := s.happen(ctx, k)
+			done, failed = done || happened, errors.Join(failed, err)
 		}
-		if len(due) < dueBatch || failed != nil {
+		if !done { // a key for which one thing was done may have another that is due
 			return errors.Join(failed, s.discardAll(ctx))
 		}
 	}
@@ -71,9 +73,8 @@ func (s *Service) CatchUp(ctx context.Context) error {
 // errNotDue says that what was due for a key is no longer, because the key was changed meanwhile.
 var errNotDue = errors.New("kms: not due any more")
 
-// happen does what is due for k, one thing at a time: what else is due is found again.
-func (s *Service) happen(ctx context.Context, k *Key) error {
-	var err error
+// happen does what is due for k, one thing at a time, and says whether it did: what else is due is found again.
+func (s *Service) happen(ctx context.Context, k *Key) (happened bool, err error) {
 	now := s.now()
 	switch gone := k.expired(now); {
 	case reached(k.DeletionDate, now):
@@ -86,9 +87,9 @@ func (s *Service) happen(ctx context.Context, k *Key) error {
 		err = s.rotate(ctx, k)
 	}
 	if errors.Is(err, fault.ErrConflict) || errors.Is(err, errNotDue) {
-		return nil // if something is still due, it is found again
+		return false, nil // if something is still due, it is found again
 	}
-	return err
+	return err == nil, err
 }
 
 // instant is now in the form in which times are kept.

@@ -245,6 +245,19 @@ func TestReplicaThatIsScheduledForDeletionStillExists(t *testing.T) {
 	w.replicate(id, "eu-west-1")
 }
 
+// TestTwoThingsDueAtOnce: what is due besides does not wait until somebody looks again.
+func TestTwoThingsDueAtOnce(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	k := w.createPrimary()
+	w.replicate(*k.KeyId, "eu-west-1")
+	w.must("RotateKeyOnDemand", &awskms.RotateKeyOnDemandInput{KeyId: k.KeyId})
+	w.must("UpdatePrimaryRegion", &awskms.UpdatePrimaryRegionInput{KeyId: k.KeyId, PrimaryRegion: aws.String("eu-west-1")})
+	w.catchUp()
+	if m := w.describe(*k.KeyId); m.KeyState != "Enabled" || *m.CurrentKeyMaterialId == *k.CurrentKeyMaterialId {
+		t.Errorf("%s, %s", m.KeyState, *m.CurrentKeyMaterialId)
+	}
+}
+
 func TestReplicasCountAgainstTheirRegionsLimit(t *testing.T) {
 	w := newWorld(t, kms.Limits{Keys: 1})
 	id := *w.createPrimary().KeyId
