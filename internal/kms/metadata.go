@@ -32,7 +32,9 @@ func (s *Service) metadata(k *snapshot) *types.KeyMetadata {
 		EncapsulationAlgorithms:  can.encapsulation,
 		MultiRegion:              aws.Bool(k.MultiRegion()),
 		MultiRegionConfiguration: k.family,
-		CurrentKeyMaterialId:     materialID(k),
+	}
+	if state != types.KeyStateCreating { // as recorded of ReplicateKey
+		m.CurrentKeyMaterialId = materialID(k)
 	}
 	switch state {
 	case types.KeyStatePendingDeletion:

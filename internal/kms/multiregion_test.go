@@ -55,7 +55,8 @@ func TestReplicas(t *testing.T) {
 	})
 	m := out.ReplicaKeyMetadata
 	if m.KeyState != "Creating" || m.Enabled || *m.Arn != in("eu-west-1").Key(id) || *m.Description != "mine" ||
-		*out.ReplicaPolicy != openPolicy || len(out.ReplicaTags) != 1 || family(m) != "REPLICA of us-east-1 eu-west-1" {
+		*out.ReplicaPolicy != openPolicy || len(out.ReplicaTags) != 1 || family(m) != "REPLICA of us-east-1 eu-west-1" ||
+		m.CurrentKeyMaterialId != nil {
 		t.Errorf("%+v", out)
 	}
 	w.in("eu-west-1", func() {
