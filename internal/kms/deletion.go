@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -120,15 +121,21 @@ func (s *Service) delete(ctx context.Context, k *Key) error {
 		event = s.deleted(k)
 	}
 	err = s.changeFamily(ctx, event, k, func(tx Tx, family []*Key) error {
-		if current := memberIn(family, k); current == nil || !reached(current.DeletionDate, s.now()) {
+		current := memberIn(family, k)
+		if current == nil || !reached(current.DeletionDate, s.now()) {
 			return errNotDue
-		} else if err := tx.DeleteKey(current); err != nil {
+		}
+		if err := tx.DeleteKey(current); err != nil {
 			return err
 		}
 		if k.StoreID != "" {
 			return tx.InsertDiscard(k)
 		}
-		return s.follow(tx, k, family)
+		left := slices.DeleteFunc(family, func(member *Key) bool { return member == current })
+		if err := agree(tx, left); err != nil { // material that only the one that is gone did not have waits no longer
+			return err
+		}
+		return s.follow(tx, left)
 	})
 	if err != nil {
 		return fmt.Errorf("kms: deleting %s: %w", k.ARN(), err)
@@ -139,18 +146,14 @@ func (s *Service) delete(ctx context.Context, k *Key) error {
 	return nil
 }
 
-// follow begins the waiting period of gone's primary, if it waits for that and gone was the last replica.
-func (s *Service) follow(tx Tx, gone *Key, family []*Key) error {
-	if len(family) != 2 {
+// follow begins the waiting period of a primary that waits for its last replica to be gone, if it is all that is left of
+// its family.
+func (s *Service) follow(tx Tx, left []*Key) error {
+	if len(left) != 1 || left[0].State != types.KeyStatePendingReplicaDeletion {
 		return nil
 	}
-	for _, left := range family {
-		if left.Scope != gone.Scope && left.State == types.KeyStatePendingReplicaDeletion {
-			s.doom(left, left.PendingWindow)
-			return tx.UpdateKey(left)
-		}
-	}
-	return nil
+	s.doom(left[0], left[0].PendingWindow)
+	return tx.UpdateKey(left[0])
 }
 
 // deleted is the service event of a key's deletion.

@@ -73,6 +73,17 @@ func (w *world) bring(in *awskms.ImportKeyMaterialInput) string {
 	return *do[awskms.ImportKeyMaterialOutput](w, "ImportKeyMaterial", in).KeyMaterialId
 }
 
+// bringNew imports material that the key has not had, and returns its id. It expires unless end is zero.
+func (w *world) bringNew(id string, material []byte, end time.Time) string {
+	w.Helper()
+	in := w.wrapped(id, material)
+	in.ImportType = types.ImportTypeNewKeyMaterial
+	if !end.IsZero() {
+		in.ExpirationModel, in.ValidTo = types.ExpirationModelTypeKeyMaterialExpires, &end
+	}
+	return w.bring(in)
+}
+
 func key256(b byte) []byte { return bytes.Repeat([]byte{b}, 32) }
 
 func TestImportedKey(t *testing.T) {
@@ -387,6 +398,38 @@ func TestImportIntoAFamily(t *testing.T) {
 			t.Errorf("the replica lost material of its own: %s", got)
 		}
 	})
+}
+
+// TestReplicaThatLackedMaterialIsGone: what waited for nobody but a replica waits no longer when that is deleted.
+func TestReplicaThatLackedMaterialIsGone(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	id := *w.createExternal(multiRegion).KeyId
+	w.bring(w.wrapped(id, key256(1)))
+	w.replicate(id, "eu-west-1")
+	w.replicate(id, "eu-west-2")
+	second := w.bringNew(id, key256(2), time.Time{})
+	w.in("eu-west-1", func() { w.bring(w.wrapped(id, key256(2))) })
+	w.in("eu-west-2", func() {
+		w.must("ScheduleKeyDeletion", &awskms.ScheduleKeyDeletionInput{KeyId: &id, PendingWindowInDays: aws.Int32(7)})
+	})
+	states := func(want types.KeyMaterialState) {
+		t.Helper()
+		for _, region := range []string{"us-east-1", "eu-west-1"} {
+			w.in(region, func() {
+				if all := w.rotations(id, "ALL_KEY_MATERIAL"); len(all) != 2 || all[1].KeyMaterialState != want {
+					t.Errorf("%s: %+v", region, all)
+				}
+			})
+		}
+	}
+	states("PENDING_MULTI_REGION_IMPORT_AND_ROTATION")
+	w.advance(7 * day)
+	w.catchUp()
+	states("PENDING_ROTATION")
+	w.rotateNow(id)
+	if got := *w.describe(id).CurrentKeyMaterialId; got != second {
+		t.Error("the rotation did not happen")
+	}
 }
 
 func TestDeletionAndImport(t *testing.T) {
