@@ -432,6 +432,39 @@ func TestReplicaThatLackedMaterialIsGone(t *testing.T) {
 	}
 }
 
+// TestEarliestExpiry: a key's end is that of the first of its materials; what waits for a rotation does not count.
+func TestEarliestExpiry(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	id := *w.createExternal().KeyId
+	reads := func(want time.Time) {
+		t.Helper()
+		switch m := w.describe(id); {
+		case want.IsZero() && (m.ExpirationModel != "KEY_MATERIAL_DOES_NOT_EXPIRE" || m.ValidTo != nil):
+			t.Errorf("%s, %v; want no end", m.ExpirationModel, m.ValidTo)
+		case !want.IsZero() && (m.ExpirationModel != "KEY_MATERIAL_EXPIRES" || m.ValidTo == nil || !m.ValidTo.Equal(want)):
+			t.Errorf("%s, %v; want %v", m.ExpirationModel, m.ValidTo, want)
+		}
+	}
+	w.bringNew(id, key256(1), time.Time{})
+	w.bringNew(id, key256(2), start.Add(9*day))
+	reads(time.Time{})
+	w.rotateNow(id)
+	reads(start.Add(9 * day))
+	w.bringNew(id, key256(3), start.Add(5*day))
+	reads(start.Add(9 * day))
+	w.rotateNow(id)
+	reads(start.Add(5 * day))
+	w.bringNew(id, key256(4), time.Time{})
+	w.rotateNow(id)
+	reads(start.Add(5 * day))
+	w.advance(5 * day)
+	w.catchUp()
+	reads(start.Add(9 * day))
+	if got := w.describe(id).KeyState; got != "PendingImport" {
+		t.Error(got)
+	}
+}
+
 func TestDeletionAndImport(t *testing.T) {
 	w := newWorld(t, kms.Limits{})
 	k := w.createExternal()

@@ -20,6 +20,26 @@ func (m *MaterialRecord) expiration() (types.ExpirationModelType, *time.Time) {
 	return types.ExpirationModelTypeKeyMaterialExpires, &m.ValidTo
 }
 
+// expiration of the first of the key's imported materials that expires; nothing for keys whose current material is gone,
+// or was never there. Material that waits for a rotation does not count: it does not belong to the key for good (AWS KMS
+// API Reference, KeyMetadata).
+func (k *Key) expiration() (model types.ExpirationModelType, validTo *time.Time) {
+	if !k.imported() || !k.Material.held() {
+		return "", nil
+	}
+	model, validTo = k.Material.expiration()
+	for i := range k.Others {
+		m := &k.Others[i]
+		if m.State != types.KeyMaterialStateNonCurrent || m.ValidTo.IsZero() {
+			continue
+		}
+		if validTo == nil || m.ValidTo.Before(*validTo) {
+			model, validTo = m.expiration()
+		}
+	}
+	return model, validTo
+}
+
 // drop forgets the material and keeps what it was.
 func (m *MaterialRecord) drop() { m.Wrapped, m.ValidTo = nil, time.Time{} }
 

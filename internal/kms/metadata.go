@@ -33,6 +33,7 @@ func (s *Service) metadata(k *snapshot) *types.KeyMetadata {
 		MultiRegion:              aws.Bool(k.MultiRegion()),
 		MultiRegionConfiguration: k.family,
 	}
+	m.ExpirationModel, m.ValidTo = k.expiration()
 	if state != types.KeyStateCreating { // as recorded of ReplicateKey
 		m.CurrentKeyMaterialId = materialID(k)
 	}
@@ -41,9 +42,6 @@ func (s *Service) metadata(k *snapshot) *types.KeyMetadata {
 		m.DeletionDate = &k.DeletionDate
 	case types.KeyStatePendingReplicaDeletion:
 		m.PendingDeletionWindowInDays = aws.Int32(int32(k.PendingWindow))
-	}
-	if k.imported() && k.Material.held() {
-		m.ExpirationModel, m.ValidTo = k.Material.expiration()
 	}
 	if k.StoreID != "" {
 		m.CustomKeyStoreId = &k.StoreID
