@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// dueInterval is how often due keys are looked for when nothing wakes the service: what is announced to callers is
-	// counted in days. Transient states wake the service themselves.
+	// dueInterval is how often due keys are looked for at least: what failed is tried again, and what becomes due later is
+	// known in time.
 	dueInterval = time.Minute
 	dueBatch    = 100
 )
@@ -28,21 +28,42 @@ func (s *Service) Wake() {
 	}
 }
 
-// Run does with keys what is due, until ctx ends.
+// Run does with keys what is due, when it is, until ctx ends.
 func (s *Service) Run(ctx context.Context) {
-	tick := time.NewTicker(dueInterval)
-	defer tick.Stop()
 	for {
-		if err := s.CatchUp(ctx); err != nil && ctx.Err() == nil {
+		began := s.now()
+		err := s.CatchUp(ctx)
+		pause, later := s.pause(ctx, began)
+		if err = errors.Join(err, later); err != nil && ctx.Err() == nil {
 			s.log.Error("doing with keys what is due", "error", err)
 		}
+		next := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
-			return
-		case <-tick.C:
+		case <-next.C:
 		case <-s.wake:
 		}
+		next.Stop()
+		if ctx.Err() != nil {
+			return
+		}
 	}
+}
+
+// pause is how long it takes until something becomes due that is known of now, at most dueInterval. What was due already
+// when CatchUp began could not be done, and waits as long as that.
+func (s *Service) pause(ctx context.Context, began time.Time) (time.Duration, error) {
+	now := s.now()
+	soon, err := s.store.Due(ctx, now.Add(dueInterval), dueBatch)
+	if err != nil {
+		return dueInterval, fmt.Errorf("kms: looking for what is due next: %w", err)
+	}
+	for _, k := range soon { // the soonest first
+		if due := k.Due(); due.After(began) {
+			return due.Sub(now), nil
+		}
+	}
+	return dueInterval, nil
 }
 
 // CatchUp does with all keys what is due (Key.Due). Each step is one transaction with its event; a crash between two steps

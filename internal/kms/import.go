@@ -56,6 +56,9 @@ func (s *Service) importKeyMaterial(
 	if err != nil {
 		return nil, err
 	}
+	if in.ValidTo != nil { // perhaps before Run looks again
+		s.Wake()
+	}
 	return &kms.ImportKeyMaterialOutput{KeyId: &k.arn, KeyMaterialId: &brought.ID}, nil
 }
 

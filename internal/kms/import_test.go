@@ -2,6 +2,7 @@ package kms_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -154,6 +155,48 @@ func TestImportedMaterialExpires(t *testing.T) {
 	if got := w.decrypt(blob, nil); got != "x" {
 		t.Errorf("%q", got)
 	}
+}
+
+// TestRunEndsMaterialInTime: material that expires is not used until somebody looks by chance.
+func TestRunEndsMaterialInTime(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	k := w.createExternal()
+	in := w.wrapped(*k.KeyId, key256(1))
+	in.ExpirationModel, in.ValidTo = "", aws.Time(w.clock().Add(50*time.Millisecond))
+	looks := make(chan struct{}, 100)
+	w.store = &lookedAt{w.store, looks}
+	looked := func() {
+		select {
+		case <-looks:
+		case <-time.After(10 * time.Second):
+			t.Fatal("nobody looked")
+		}
+	}
+	w.running("DeleteExpiredKeyMaterial", func() {
+		looked() // for what is due
+		looked() // for what will be
+		w.bring(in)
+		looked()
+		w.advance(50 * time.Millisecond) // nobody tells the service
+	})
+	if got := w.describe(*k.KeyId).KeyState; got != "PendingImport" {
+		t.Error(got)
+	}
+}
+
+// lookedAt tells when it was looked at for what is due.
+type lookedAt struct {
+	kms.Store
+	looks chan<- struct{}
+}
+
+func (s *lookedAt) Due(ctx context.Context, now time.Time, limit int) ([]*kms.Key, error) {
+	due, err := s.Store.Due(ctx, now, limit)
+	select {
+	case s.looks <- struct{}{}:
+	default:
+	}
+	return due, err
 }
 
 func TestImportRefuses(t *testing.T) {

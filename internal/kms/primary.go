@@ -57,7 +57,7 @@ func (s *Service) updatePrimaryRegion(ctx context.Context, call *operation.Call,
 		return tx.AddEvent(becamePrimary(call, next))
 	})
 	if err == nil {
-		s.settleLater()
+		s.Wake() // its transient state ends some time
 	}
 	return nil, err
 }

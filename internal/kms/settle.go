@@ -15,15 +15,6 @@ import (
 // settles is when a transient state that begins now ends.
 func (s *Service) settles() time.Time { return s.instant().Add(s.settle) }
 
-// settleLater wakes Run when what has just begun to settle is due.
-func (s *Service) settleLater() {
-	if s.settle == 0 {
-		s.Wake()
-		return
-	}
-	time.AfterFunc(s.settle, s.Wake)
-}
-
 // settled ends k's transient state.
 func (s *Service) settled(ctx context.Context, k *Key) error {
 	err := s.snapshots.change(ctx, nil, oneKey(k), func(tx Tx) error {
