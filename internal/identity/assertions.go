@@ -7,7 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 
 	"keyward/internal/operation"
 )
@@ -36,7 +36,7 @@ var (
 
 // assertions are what a token gives the session that it opens. They mean nothing before the token is proven.
 type assertions struct {
-	tags           []iamtypes.Tag
+	tags           []types.Tag
 	transitive     []string
 	sourceIdentity string
 }
@@ -90,13 +90,13 @@ func (a *assertions) UnmarshalJSON(b []byte) error {
 		a.tag(key, value)
 	}
 	a.transitive = append(a.transitive, tags.Transitive...)
-	slices.SortFunc(a.tags, func(x, y iamtypes.Tag) int { return strings.Compare(*x.Key, *y.Key) })
+	slices.SortFunc(a.tags, func(x, y types.Tag) int { return strings.Compare(*x.Key, *y.Key) })
 	return nil
 }
 
 // tag adds a tag; what is not one value is refused by fill.
 func (a *assertions) tag(key string, value texts) {
-	t := iamtypes.Tag{Key: &key}
+	t := types.Tag{Key: &key}
 	if len(value) == 1 {
 		t.Value = &value[0]
 	}
@@ -118,13 +118,8 @@ func (a *assertions) fill(facts *SessionFacts) error {
 		}
 	}
 	var err error
-	if facts.Tags, err = tagsOf(a.tags); err != nil {
+	if facts.Tags, err = sessionTags(a.tags, a.transitive); err != nil {
 		return err
-	}
-	for _, key := range a.transitive {
-		if !slices.ContainsFunc(facts.Tags, func(t Tag) bool { return strings.EqualFold(t.Key, key) }) {
-			return invalidToken("A transitive tag key of the token is not the key of a session tag.")
-		}
 	}
 	if a.sourceIdentity != "" && !sourceIdentity.MatchString(a.sourceIdentity) {
 		return invalidToken("The source identity of the token is not valid.")

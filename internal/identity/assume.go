@@ -11,7 +11,6 @@ import (
 
 	"keyward/internal/arn"
 	"keyward/internal/audit"
-	"keyward/internal/fault"
 	"keyward/internal/operation"
 	"keyward/internal/policy"
 )
@@ -28,7 +27,7 @@ func (s *Service) assumeRole(ctx context.Context, c *operation.Call, in *sts.Ass
 	if err := noSecondFactor(in.SerialNumber, in.TokenCode); err != nil {
 		return nil, err
 	}
-	tags, err := sessionTags(in.Tags)
+	tags, err := sessionTags(in.Tags, in.TransitiveTagKeys)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +89,7 @@ func (s *Service) inherit(ctx context.Context, c *operation.Call, facts *Session
 			continue
 		}
 		if slices.ContainsFunc(facts.Tags, func(own Tag) bool { return strings.EqualFold(own.Key, t.Key) }) {
-			return true, fault.New("InvalidParameterValue", "One of the specified transitive tag keys can't be set because it "+
+			return true, invalidParameter("One of the specified transitive tag keys can't be set because it " +
 				"conflicts with a transitive tag key from the calling session.")
 		}
 		facts.Tags, facts.Transitive = append(facts.Tags, t), append(facts.Transitive, t.Key)
@@ -122,14 +121,7 @@ func (s *Service) assumable(ctx context.Context, c *operation.Call, in *sts.Assu
 	if in.ExternalId != nil {
 		keys["sts:externalid"] = []string{*in.ExternalId}
 	}
-	actions := []string{"sts:AssumeRole"}
-	if len(in.Tags) > 0 {
-		actions = append(actions, "sts:TagSession")
-	}
-	if in.SourceIdentity != nil {
-		actions = append(actions, "sts:SetSourceIdentity")
-	}
-	for _, action := range actions {
+	for _, action := range facts.actions("sts:AssumeRole") {
 		r := policy.Request{
 			Principal: c.Principal, Action: action, Resource: role.ARN(), Account: role.Account, AcrossAccounts: true,
 			ResourcePolicy: trust, Context: c.Globals(c.Principal, role.Account, keys),
@@ -142,7 +134,9 @@ func (s *Service) assumable(ctx context.Context, c *operation.Call, in *sts.Assu
 	return role, nil
 }
 
-// actions are what opening a session with these facts needs the permission of, beside op.
+// actions are what opening a session with these facts needs the permission of, beside op. What goes on from the caller's
+// own session needs it as much as what the request names (IAM User Guide, "Monitor and control actions taken with assumed
+// roles" and "Pass session tags in AWS STS"): a role says by its trust policy what comes to it along a chain.
 func (f *SessionFacts) actions(op string) []string {
 	all := []string{op}
 	if len(f.Tags) > 0 {

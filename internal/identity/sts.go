@@ -3,6 +3,8 @@ package identity
 import (
 	"context"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -28,8 +30,7 @@ func (s *Service) STS() operation.Service {
 			operation.Read("GetCallerIdentity", getCallerIdentity).Asking(),
 			operation.Read("GetAccessKeyInfo", s.getAccessKeyInfo, "AccessKeyId"),
 			operation.Read("GetSessionToken", s.getSessionToken, "DurationSeconds").Asking(),
-			onName(operation.Read("GetFederationToken", s.getFederationToken, "Name", "Policy", "PolicyArns", "DurationSeconds", "Tags"),
-				"Name", func(account, name string) string { return arn.STS(account, "federated-user/"+name) }),
+			operation.Read("GetFederationToken", s.getFederationToken, "Name", "Policy", "PolicyArns", "DurationSeconds", "Tags").On(onFederatedUser),
 			operation.Read("AssumeRole", s.assumeRole, "RoleArn", "RoleSessionName", "DurationSeconds", "ExternalId", "Policy",
 				"PolicyArns", "Tags", "TransitiveTagKeys", "SourceIdentity").Asking(),
 			operation.Read("AssumeRoleWithWebIdentity", s.assumeRoleWithWebIdentity, "RoleArn", "RoleSessionName", "DurationSeconds",
@@ -125,7 +126,37 @@ func noSecondFactor(serial, code *string) error {
 	return nil
 }
 
+func onFederatedUser(_ context.Context, c *operation.Call, in any) ([]operation.Resource, error) {
+	return []operation.Resource{federatedUser(c, in.(*sts.GetFederationTokenInput))}, nil
+}
+
+// federatedUser is whom GetFederationToken asks permission for.
+func federatedUser(c *operation.Call, in *sts.GetFederationTokenInput) operation.Resource {
+	keys := operation.Keys{}
+	for _, t := range in.Tags {
+		keys.RequestTag(value(t.Key), value(t.Value))
+	}
+	return operation.Resource{ARN: arn.STS(c.Scope.Account, "federated-user/"+*in.Name), Keys: keys}
+}
+
+// mayTag asks for the permission that session tags need beside the call's own (IAM User Guide, "Pass session tags in AWS
+// STS").
+func mayTag(c *operation.Call, user operation.Resource) error {
+	r := policy.Request{
+		Principal: c.Principal, Action: "sts:TagSession", Resource: user.ARN, Context: c.Globals(c.Principal, c.Scope.Account, user.Keys),
+	}
+	if d := policy.Evaluate(&r); !d.Allowed {
+		return accessDenied("%s", d.Message(&r, ""))
+	}
+	return nil
+}
+
 func (s *Service) getFederationToken(ctx context.Context, c *operation.Call, in *sts.GetFederationTokenInput) (*sts.GetFederationTokenOutput, error) {
+	if len(in.Tags) > 0 {
+		if err := mayTag(c, federatedUser(c, in)); err != nil {
+			return nil, err
+		}
+	}
 	session := s.userSession(c, FederatedSession, in.DurationSeconds)
 	session.Name = *in.Name
 	if err := s.scope(ctx, session, in.Policy, in.PolicyArns); err != nil {
@@ -133,7 +164,7 @@ func (s *Service) getFederationToken(ctx context.Context, c *operation.Call, in 
 	}
 	session.Scoped = true // a session without policies may do nothing
 	var err error
-	if session.Tags, err = sessionTags(in.Tags); err != nil {
+	if session.Tags, err = sessionTags(in.Tags, nil); err != nil {
 		return nil, err
 	}
 	credentials, err := s.open(ctx, c, session)
@@ -168,8 +199,27 @@ func (s *Service) scope(ctx context.Context, t *Session, document *string, arns 
 	return nil
 }
 
-func sessionTags(in []types.Tag) ([]Tag, error) {
-	return tagsOf(each(in, func(t types.Tag) iamtypes.Tag { return iamtypes.Tag{Key: t.Key, Value: t.Value} }))
+// sessionTags reads the tags of a session, of which transitive are to go on.
+func sessionTags(in []types.Tag, transitive []string) ([]Tag, error) {
+	tags, err := tagsOf(each(in, func(t types.Tag) iamtypes.Tag { return iamtypes.Tag{Key: t.Key, Value: t.Value} }))
+	if f, refused := fault.As(err); refused {
+		return nil, invalidParameter("%s", f.Message)
+	}
+	return tags, checkTransitive(tags, transitive)
+}
+
+// checkTransitive refuses keys that go on without a tag.
+func checkTransitive(tags []Tag, keys []string) error {
+	for _, key := range keys {
+		if !slices.ContainsFunc(tags, func(t Tag) bool { return strings.EqualFold(t.Key, key) }) {
+			return invalidParameter("The specified transitive tag key must be included in the requested tags.")
+		}
+	}
+	return nil
+}
+
+func invalidParameter(format string, args ...any) *fault.Error {
+	return fault.New("InvalidParameterValue", format, args...)
 }
 
 func (s *Service) newSession(account, principalID string, seconds int32, facts SessionFacts) *Session {

@@ -254,6 +254,72 @@ func TestUsersSessions(t *testing.T) {
 	}
 }
 
+// TestWhatGoesAlongAChainIsAskedFor has a role say by its trust policy what comes to it, and not the session's caller.
+func TestWhatGoesAlongAChainIsAskedFor(t *testing.T) {
+	w := newWorld(t)
+	alice := w.user("alice", "")
+	trust := func(who string, actions string) string {
+		return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"` + who + `"},"Action":["sts:AssumeRole"` + actions + `]}]}`
+	}
+	first := w.role("first", trust("arn:aws:iam::"+account+":user/alice", `,"sts:TagSession","sts:SetSourceIdentity"`),
+		`{"Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"*"}]}`)
+	plain := w.role("plain", trust(*first, ""), listKeys)
+	open := w.role("open", trust(*first, `,"sts:TagSession","sts:SetSourceIdentity"`), listKeys)
+	tag := func(transitive ...string) func(*sts.AssumeRoleInput) {
+		return func(in *sts.AssumeRoleInput) {
+			in.Tags, in.TransitiveTagKeys = []types.Tag{{Key: aws.String("team"), Value: aws.String("red")}}, transitive
+		}
+	}
+	for _, c := range []struct {
+		what   string
+		change func(*sts.AssumeRoleInput)
+		needs  string
+	}{
+		{"nothing", nil, ""},
+		{"a tag that stays", tag(), ""},
+		{"a transitive tag", tag("team"), "sts:TagSession"},
+		{"a source identity", func(in *sts.AssumeRoleInput) { in.SourceIdentity = aws.String("alice") }, "sts:SetSourceIdentity"},
+	} {
+		one, err := w.assume(alice, first, c.change)
+		w.must(err)
+		w.assumed(one, open)
+		_, err = w.assume(one, plain, nil)
+		if c.needs == "" {
+			w.must(err)
+			continue
+		}
+		w.refused(c.what, err, "AccessDenied",
+			"User: arn:aws:sts::"+account+":assumed-role/first/work is not authorized to perform: "+c.needs+" on resource: "+*plain)
+	}
+}
+
+func TestSessionTags(t *testing.T) {
+	w := newWorld(t)
+	alice := w.user("alice", `{"Statement":[{"Effect":"Allow","Action":"sts:GetFederationToken","Resource":"*"}]}`)
+	role := w.role("reader", trusting("arn:aws:iam::"+account+":user/alice"), listKeys)
+	red, blue := types.Tag{Key: aws.String("team"), Value: aws.String("red")}, types.Tag{Key: aws.String("Team"), Value: aws.String("blue")}
+	_, err := w.assume(alice, role, func(in *sts.AssumeRoleInput) { in.TransitiveTagKeys = []string{"team"} })
+	w.refused("a transitive key without tag", err, "InvalidParameterValue", "The specified transitive tag key must be included in the requested tags.")
+	_, err = w.assume(alice, role, func(in *sts.AssumeRoleInput) { in.Tags = []types.Tag{red, blue} })
+	w.refused("a tag twice", err, "InvalidParameterValue", "Duplicate tag keys found. Please note that Tag keys are case insensitive.")
+
+	guest := func() error {
+		_, err := w.sts(alice).GetFederationToken(t.Context(), &sts.GetFederationTokenInput{
+			Name: aws.String("guest"), Policy: aws.String(listKeys), Tags: []types.Tag{red},
+		})
+		return err
+	}
+	w.refused("a tagged guest", guest(), "AccessDenied", "User: arn:aws:iam::"+account+":user/alice is not authorized to perform: "+
+		"sts:TagSession on resource: arn:aws:sts::"+account+":federated-user/guest because no identity-based policy allows the sts:TagSession action")
+	for want, team := range map[string]string{"": "red", "AccessDenied": "blue"} {
+		w.put("alice", `{"Statement":[{"Effect":"Allow","Action":["sts:GetFederationToken","sts:TagSession"],"Resource":"*",
+			"Condition":{"StringEquals":{"aws:RequestTag/team":"`+team+`"}}}]}`)
+		if got := code(guest()); got != want {
+			t.Errorf("a guest tagged as the policy wants it for %s: %q", team, got)
+		}
+	}
+}
+
 func TestChains(t *testing.T) {
 	w := newWorld(t)
 	alice := w.user("alice", "")

@@ -306,13 +306,15 @@ func TestTokensThatGiveTags(t *testing.T) {
 		"a long value":            {"https://aws.amazon.com/tags/principal_tags/Team", strings.Repeat("r", 257)},
 		"a character":             {"https://aws.amazon.com/tags/principal_tags/Team", "r<d"},
 		"too many":                {"https://aws.amazon.com/tags", map[string]any{"principal_tags": many}},
-		"transitive without tag":  {"https://aws.amazon.com/tags/transitive_tag_keys", []string{"Team"}},
 		"a short source identity": {"https://aws.amazon.com/source_identity", "j"},
 		"tags that are no object": {"https://aws.amazon.com/tags", "Team"},
 	} {
 		if _, err := w.web(tagged, token(map[string]any{c.claim.(string): c.value})); code(err) != "InvalidIdentityToken" {
 			t.Errorf("%s: %v", what, err)
 		}
+	}
+	if _, err := w.web(tagged, token(map[string]any{"https://aws.amazon.com/tags/transitive_tag_keys": []string{"Team"}})); code(err) != "InvalidParameterValue" {
+		t.Errorf("a transitive key without tag: %v", err)
 	}
 	if _, err := w.web(tagged, token(map[string]any{"https://aws.amazon.com/tags/principal_tags/Team": "blue"})); code(err) != "AccessDenied" {
 		t.Errorf("a tag that the trust policy does not want: %v", err)
