@@ -37,7 +37,7 @@ func attachable(ctx context.Context, r Reader, account, name string) (*ManagedPo
 
 // attach changes nothing where the policy is attached already.
 func (s *Service) attach(ctx context.Context, c *operation.Call, kind Kind, name, policy *string) (*operation.Void, error) {
-	return nil, s.update(ctx, c, kind, name, func(tx Tx, e *Entity) error {
+	return nil, s.updateOwn(ctx, c, kind, name, func(tx Tx, e *Entity) error {
 		if _, err := attachable(ctx, tx, e.Account, *policy); err != nil {
 			return err
 		}
@@ -53,7 +53,7 @@ func (s *Service) attach(ctx context.Context, c *operation.Call, kind Kind, name
 }
 
 func (s *Service) detach(ctx context.Context, c *operation.Call, kind Kind, name, policy *string) (*operation.Void, error) {
-	return nil, s.update(ctx, c, kind, name, func(_ Tx, e *Entity) error {
+	return nil, s.updateOwn(ctx, c, kind, name, func(_ Tx, e *Entity) error {
 		i := slices.Index(e.Attached, *policy)
 		if i < 0 {
 			return noSuchEntity("Policy %s was not found.", *policy)

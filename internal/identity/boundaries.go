@@ -18,7 +18,7 @@ func (s *Service) boundaryRows() []operation.Row {
 }
 
 func (s *Service) bound(ctx context.Context, c *operation.Call, kind Kind, name, boundary *string) (*operation.Void, error) {
-	return nil, s.update(ctx, c, kind, name, func(tx Tx, e *Entity) error {
+	return nil, s.updateOwn(ctx, c, kind, name, func(tx Tx, e *Entity) error {
 		e.Boundary = *boundary
 		_, err := attachable(ctx, tx, e.Account, e.Boundary)
 		return err
@@ -26,7 +26,7 @@ func (s *Service) bound(ctx context.Context, c *operation.Call, kind Kind, name,
 }
 
 func (s *Service) unbound(ctx context.Context, c *operation.Call, kind Kind, name *string) (*operation.Void, error) {
-	return nil, s.update(ctx, c, kind, name, func(_ Tx, e *Entity) error {
+	return nil, s.updateOwn(ctx, c, kind, name, func(_ Tx, e *Entity) error {
 		if e.Boundary == "" {
 			return noSuchEntity("The %s with name %s does not have a permissions boundary.", kind, e.Name)
 		}

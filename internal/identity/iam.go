@@ -134,6 +134,17 @@ func (s *Service) update(ctx context.Context, c *operation.Call, kind Kind, name
 	})
 }
 
+// updateOwn is update for all but the roles of services, of which the account may change the description and tags only
+// (IAM User Guide, "Using service-linked roles").
+func (s *Service) updateOwn(ctx context.Context, c *operation.Call, kind Kind, name *string, fn func(Tx, *Entity) error) error {
+	return s.update(ctx, c, kind, name, func(tx Tx, e *Entity) error {
+		if err := checkOwn(e); err != nil {
+			return err
+		}
+		return fn(tx, e)
+	})
+}
+
 // on makes the row ask for permission on the entity of a kind that the input names, or else on the caller.
 func (s *Service) on(kind Kind, row operation.Row) operation.Row {
 	return row.On(func(ctx context.Context, c *operation.Call, in any) ([]operation.Resource, error) {

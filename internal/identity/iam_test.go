@@ -464,6 +464,48 @@ func TestPoliciesOfAWS(t *testing.T) {
 	}
 }
 
+func TestRolesOfServicesAreTheirs(t *testing.T) {
+	w := newWorld(t)
+	admin, ctx := w.iam(w.admin), t.Context()
+	made, err := admin.CreateServiceLinkedRole(ctx, &iam.CreateServiceLinkedRoleInput{AWSServiceName: aws.String("cks.kms.amazonaws.com")})
+	w.must(err)
+	name, read := made.Role.RoleName, aws.String("arn:aws:iam::aws:policy/ReadOnlyAccess")
+	for what, change := range map[string]func() error{
+		"attach": func() error {
+			_, err := admin.AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: name, PolicyArn: read})
+			return err
+		},
+		"put": func() error {
+			_, err := admin.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: name, PolicyName: name, PolicyDocument: aws.String(listKeys)})
+			return err
+		},
+		"bound": func() error {
+			_, err := admin.PutRolePermissionsBoundary(ctx, &iam.PutRolePermissionsBoundaryInput{RoleName: name, PermissionsBoundary: read})
+			return err
+		},
+		"trust": func() error {
+			_, err := admin.UpdateAssumeRolePolicy(ctx, &iam.UpdateAssumeRolePolicyInput{RoleName: name, PolicyDocument: aws.String(trusting(account))})
+			return err
+		},
+		"last": func() error {
+			_, err := admin.UpdateRole(ctx, &iam.UpdateRoleInput{RoleName: name, MaxSessionDuration: aws.Int32(7200)})
+			return err
+		},
+		"delete": func() error {
+			_, err := admin.DeleteRole(ctx, &iam.DeleteRoleInput{RoleName: name})
+			return err
+		},
+	} {
+		w.refused(what, change(), "UnmodifiableEntity", "Cannot perform the operation on the protected role '"+*name+"' - this role is only modifiable by AWS")
+	}
+	_, err = admin.UpdateRole(ctx, &iam.UpdateRoleInput{RoleName: name, Description: aws.String("ours")})
+	w.must(err)
+	_, err = admin.UpdateRoleDescription(ctx, &iam.UpdateRoleDescriptionInput{RoleName: name, Description: aws.String("ours")})
+	w.must(err)
+	_, err = admin.TagRole(ctx, &iam.TagRoleInput{RoleName: name, Tags: []types.Tag{{Key: aws.String("team"), Value: aws.String("red")}}})
+	w.must(err)
+}
+
 func TestAccountsDoNotSeeEachOther(t *testing.T) {
 	w := newWorld(t)
 	w.user("alice", "")

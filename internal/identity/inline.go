@@ -33,7 +33,7 @@ func (s *Service) put(ctx context.Context, c *operation.Call, kind Kind, name, p
 	if err := checkDocument(*document); err != nil {
 		return nil, err
 	}
-	return nil, s.update(ctx, c, kind, name, func(_ Tx, e *Entity) error {
+	return nil, s.updateOwn(ctx, c, kind, name, func(_ Tx, e *Entity) error {
 		i, found := e.inline(*policyName)
 		if !found {
 			e.Inline = slices.Insert(e.Inline, i, Inline{})
@@ -84,7 +84,7 @@ func (s *Service) inlineNames(ctx context.Context, c *operation.Call, kind Kind,
 }
 
 func (s *Service) remove(ctx context.Context, c *operation.Call, kind Kind, name, policyName *string) (*operation.Void, error) {
-	return nil, s.update(ctx, c, kind, name, func(_ Tx, e *Entity) error {
+	return nil, s.updateOwn(ctx, c, kind, name, func(_ Tx, e *Entity) error {
 		i, found := e.inline(*policyName)
 		if !found {
 			return noInline(kind, *policyName)

@@ -99,18 +99,21 @@ func (s *Service) listRoles(ctx context.Context, c *operation.Call, in *iam.List
 
 // updateRole changes what the request has.
 func (s *Service) updateRole(ctx context.Context, c *operation.Call, in *iam.UpdateRoleInput) (*iam.UpdateRoleOutput, error) {
-	return &iam.UpdateRoleOutput{}, s.updateOwnRole(ctx, c, in.RoleName, func(_ Tx, role *Entity) error {
+	return &iam.UpdateRoleOutput{}, s.update(ctx, c, Role, in.RoleName, func(_ Tx, role *Entity) error {
 		if in.Description != nil {
 			role.Role.Description = *in.Description
 		}
-		role.Role.MaxSession = or32(in.MaxSessionDuration, role.Role.MaxSession)
-		return nil
+		if in.MaxSessionDuration == nil {
+			return nil
+		}
+		role.Role.MaxSession = *in.MaxSessionDuration
+		return checkOwn(role)
 	})
 }
 
 func (s *Service) updateRoleDescription(ctx context.Context, c *operation.Call, in *iam.UpdateRoleDescriptionInput) (*iam.UpdateRoleDescriptionOutput, error) {
 	var role *Entity
-	err := s.updateOwnRole(ctx, c, in.RoleName, func(_ Tx, e *Entity) error {
+	err := s.update(ctx, c, Role, in.RoleName, func(_ Tx, e *Entity) error {
 		e.Role.Description, role = *in.Description, e
 		return nil
 	})
@@ -121,18 +124,8 @@ func (s *Service) updateRoleDescription(ctx context.Context, c *operation.Call, 
 	return &iam.UpdateRoleDescriptionOutput{Role: rendered}, err
 }
 
-// updateOwnRole changes a role that is not a service's.
-func (s *Service) updateOwnRole(ctx context.Context, c *operation.Call, name *string, fn func(Tx, *Entity) error) error {
-	return s.update(ctx, c, Role, name, func(tx Tx, role *Entity) error {
-		if err := checkOwn(role); err != nil {
-			return err
-		}
-		return fn(tx, role)
-	})
-}
-
 func (s *Service) updateAssumeRolePolicy(ctx context.Context, c *operation.Call, in *iam.UpdateAssumeRolePolicyInput) (*operation.Void, error) {
-	return nil, s.updateOwnRole(ctx, c, in.RoleName, func(tx Tx, role *Entity) (err error) {
+	return nil, s.updateOwn(ctx, c, Role, in.RoleName, func(tx Tx, role *Entity) (err error) {
 		role.Role.Trust = *in.PolicyDocument
 		role.Role.Bound, err = bindTrust(ctx, tx, role.Account, role.Role.Trust)
 		return err
@@ -172,8 +165,9 @@ var linkedRoles = map[string]struct{ name, description string }{
 	"cloudhsm.amazonaws.com": {"AWSServiceRoleForCloudHSM", "Enables AWS CloudHSM to manage resources on your behalf"},
 }
 
+// checkOwn refuses to change a role that is a service's.
 func checkOwn(role *Entity) error {
-	if strings.HasPrefix(role.Path, linkedPrefix) {
+	if role.Kind == Role && strings.HasPrefix(role.Path, linkedPrefix) {
 		return fault.New("UnmodifiableEntity", "Cannot perform the operation on the protected role '%s' - this role is only "+
 			"modifiable by AWS", role.Name)
 	}
