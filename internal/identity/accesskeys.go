@@ -2,6 +2,8 @@ package identity
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -78,11 +80,20 @@ func (s *Service) listAccessKeys(ctx context.Context, c *operation.Call, in *iam
 	if err != nil {
 		return nil, err
 	}
-	return &iam.ListAccessKeysOutput{AccessKeyMetadata: each(keys, func(k *AccessKey) types.AccessKeyMetadata {
-		return types.AccessKeyMetadata{
-			AccessKeyId: aws.String(k.AccessKeyID), Status: types.StatusType(k.Status), UserName: optional(userName), CreateDate: whole(k.Created),
-		}
-	})}, nil
+	slices.SortFunc(keys, func(a, b *AccessKey) int { return strings.Compare(a.age(), b.age()) })
+	p, err := paged(keys, in.Marker, in.MaxItems, (*AccessKey).age)
+	return &iam.ListAccessKeysOutput{
+		IsTruncated: p.truncated, Marker: p.marker, AccessKeyMetadata: each(p.items, func(k *AccessKey) types.AccessKeyMetadata {
+			return types.AccessKeyMetadata{
+				AccessKeyId: aws.String(k.AccessKeyID), Status: types.StatusType(k.Status), UserName: optional(userName), CreateDate: whole(k.Created),
+			}
+		}),
+	}, err
+}
+
+// age orders access keys, the oldest first.
+func (k *AccessKey) age() string {
+	return strings.ToLower(k.Created.UTC().Format("20060102150405.000000000 ") + k.AccessKeyID)
 }
 
 // ownKey finds an access key of a principal.

@@ -28,6 +28,8 @@ const (
 	Role  Kind = "role"
 )
 
+var kinds = []Kind{User, Group, Role}
+
 // Entity is a user, a group or a role: what policies are attached to.
 type Entity struct {
 	Account string

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -29,7 +31,7 @@ func (s *Service) policyRows() []operation.Row {
 		s.onPolicy(operation.Read("ListPolicyVersions", s.listPolicyVersions, "PolicyArn", "Marker", "MaxItems")),
 		s.onPolicy(operation.Write("SetDefaultPolicyVersion", s.setDefaultPolicyVersion, "PolicyArn", "VersionId")),
 		s.onPolicy(operation.Write("DeletePolicyVersion", s.deletePolicyVersion, "PolicyArn", "VersionId")),
-		s.onPolicy(operation.Read("ListEntitiesForPolicy", s.listEntitiesForPolicy, "PolicyArn", "EntityFilter", "PathPrefix")),
+		s.onPolicy(operation.Read("ListEntitiesForPolicy", s.listEntitiesForPolicy, "PolicyArn", "EntityFilter", "PathPrefix", "PolicyUsageFilter", "Marker", "MaxItems")),
 	}
 }
 
@@ -106,7 +108,7 @@ type usage struct{ attached, bounds int32 }
 // usages counts for all policies of an account, by ARN.
 func usages(ctx context.Context, r Reader, account string) (map[string]usage, error) {
 	all := map[string]usage{}
-	for _, kind := range []Kind{User, Group, Role} {
+	for _, kind := range kinds {
 		entities, err := r.Entities(ctx, account, kind)
 		if err != nil {
 			return nil, err
@@ -278,15 +280,25 @@ func (s *Service) getPolicyVersion(ctx context.Context, c *operation.Call, in *i
 	return &iam.GetPolicyVersionOutput{PolicyVersion: p.Versions[i].render(p, true)}, nil
 }
 
-// listPolicyVersions tells all versions at once, the newest first: there are at most five.
+// listPolicyVersions tells versions, the newest first.
 func (s *Service) listPolicyVersions(ctx context.Context, c *operation.Call, in *iam.ListPolicyVersionsInput) (*iam.ListPolicyVersionsOutput, error) {
 	p, err := visible(ctx, s.config.Store, c, *in.PolicyArn)
 	if err != nil {
 		return nil, err
 	}
-	versions := each(p.Versions, func(v PolicyVersion) types.PolicyVersion { return *v.render(p, false) })
-	slices.Reverse(versions)
-	return &iam.ListPolicyVersionsOutput{Versions: versions}, nil
+	all := slices.Clone(p.Versions)
+	slices.Reverse(all)
+	versions, err := paged(all, in.Marker, in.MaxItems, PolicyVersion.youth)
+	return &iam.ListPolicyVersionsOutput{
+		IsTruncated: versions.truncated, Marker: versions.marker,
+		Versions: each(versions.items, func(v PolicyVersion) types.PolicyVersion { return *v.render(p, false) }),
+	}, err
+}
+
+// youth orders versions, the newest first.
+func (v PolicyVersion) youth() string {
+	number, _ := strconv.Atoi(strings.TrimPrefix(v.ID, "v")) // ids are made here
+	return fmt.Sprintf("%010d", math.MaxInt32-number)
 }
 
 func (s *Service) setDefaultPolicyVersion(ctx context.Context, c *operation.Call, in *iam.SetDefaultPolicyVersionInput) (*operation.Void, error) {
@@ -311,16 +323,14 @@ func (s *Service) deletePolicyVersion(ctx context.Context, c *operation.Call, in
 	})
 }
 
-// listEntitiesForPolicy tells all entities at once.
+// listEntitiesForPolicy tells the users that have the policy, then the groups, then the roles.
 func (s *Service) listEntitiesForPolicy(ctx context.Context, c *operation.Call, in *iam.ListEntitiesForPolicyInput) (*iam.ListEntitiesForPolicyOutput, error) {
 	p, err := visible(ctx, s.config.Store, c, *in.PolicyArn)
 	if err != nil {
 		return nil, err
 	}
-	out := &iam.ListEntitiesForPolicyOutput{
-		PolicyUsers: []types.PolicyUser{}, PolicyGroups: []types.PolicyGroup{}, PolicyRoles: []types.PolicyRole{},
-	}
-	for _, kind := range []Kind{User, Group, Role} {
+	var having []*Entity
+	for _, kind := range kinds {
 		if in.EntityFilter != "" && string(in.EntityFilter) != kind.word() {
 			continue
 		}
@@ -328,13 +338,30 @@ func (s *Service) listEntitiesForPolicy(ctx context.Context, c *operation.Call, 
 		if err != nil {
 			return nil, err
 		}
-		for _, e := range under(all, in.PathPrefix) {
-			if e.Boundary == p.ARN() || slices.Contains(e.Attached, p.ARN()) {
-				addEntity(out, e)
-			}
-		}
+		having = append(having, slices.DeleteFunc(under(all, in.PathPrefix), func(e *Entity) bool { return !e.has(p, in.PolicyUsageFilter) })...)
 	}
-	return out, nil
+	part, err := paged(having, in.Marker, in.MaxItems, func(e *Entity) string { return fmt.Sprint(slices.Index(kinds, e.Kind), e.Name) })
+	out := &iam.ListEntitiesForPolicyOutput{
+		IsTruncated: part.truncated, Marker: part.marker,
+		PolicyUsers: []types.PolicyUser{}, PolicyGroups: []types.PolicyGroup{}, PolicyRoles: []types.PolicyRole{},
+	}
+	for _, e := range part.items {
+		addEntity(out, e)
+	}
+	return out, err
+}
+
+// has reports whether a policy is attached to the entity or bounds it, or only the one that is asked for.
+func (e *Entity) has(p *ManagedPolicy, usage types.PolicyUsageType) bool {
+	attached, bounds := slices.Contains(e.Attached, p.ARN()), e.Boundary == p.ARN()
+	switch usage {
+	case types.PolicyUsageTypePermissionsPolicy:
+		return attached
+	case types.PolicyUsageTypePermissionsBoundary:
+		return bounds
+	default:
+		return attached || bounds
+	}
 }
 
 func addEntity(out *iam.ListEntitiesForPolicyOutput, e *Entity) {
