@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 
+	"keyward/internal/arn"
 	"keyward/internal/audit"
 	"keyward/internal/operation"
 	"keyward/internal/secret"
@@ -20,8 +21,30 @@ func (s *Service) accessKeyRows() []operation.Row {
 		s.on(User, operation.Read("ListAccessKeys", s.listAccessKeys, "UserName", "Marker", "MaxItems")),
 		s.on(User, operation.Write("UpdateAccessKey", s.updateAccessKey, "UserName", "AccessKeyId", "Status")),
 		s.on(User, operation.Write("DeleteAccessKey", s.deleteAccessKey, "UserName", "AccessKeyId")),
-		operation.Read("GetAccessKeyLastUsed", s.getAccessKeyLastUsed, "AccessKeyId"),
+		operation.Read("GetAccessKeyLastUsed", s.getAccessKeyLastUsed, "AccessKeyId").On(s.onHolder),
 	}
+}
+
+// onHolder asks for permission on the user whose key the input names (IAM User Guide, "Permissions required to access IAM
+// resources"). A key that is not the account's is nobody's to ask about.
+func (s *Service) onHolder(ctx context.Context, c *operation.Call, in any) ([]operation.Resource, error) {
+	id := member(in, "AccessKeyId")
+	k, err := s.config.Store.AccessKey(ctx, id)
+	switch {
+	case isMissing(err) || err == nil && k.Account != c.Scope.Account:
+		return nil, accessDenied("User: %s is not authorized to perform iam:GetAccessKeyLastUsed on resource: access key %s", c.Caller.ARN, id)
+	case err != nil:
+		return nil, err
+	case k.PrincipalID == k.Account:
+		return []operation.Resource{{ARN: arn.Root(k.Account)}}, nil
+	}
+	user, err := s.config.Store.EntityByID(ctx, k.PrincipalID)
+	if err != nil {
+		return nil, err
+	}
+	keys := operation.Keys{}
+	entityKeys(keys, user)
+	return []operation.Resource{{ARN: user.ARN(), Keys: keys}}, nil
 }
 
 // holder is the principal that access keys belong to: the user that a request names, or the caller.
@@ -131,13 +154,10 @@ func (s *Service) deleteAccessKey(ctx context.Context, c *operation.Call, in *ia
 }
 
 // getAccessKeyLastUsed says "N/A" of a key that was never used, as IAM does.
-func (s *Service) getAccessKeyLastUsed(ctx context.Context, c *operation.Call, in *iam.GetAccessKeyLastUsedInput) (*iam.GetAccessKeyLastUsedOutput, error) {
+func (s *Service) getAccessKeyLastUsed(ctx context.Context, _ *operation.Call, in *iam.GetAccessKeyLastUsedInput) (*iam.GetAccessKeyLastUsedOutput, error) {
 	k, err := s.config.Store.AccessKey(ctx, *in.AccessKeyId)
-	if isMissing(err) || err == nil && k.Account != c.Scope.Account {
-		return nil, noSuchEntity("The Access Key with id %s cannot be found.", *in.AccessKeyId)
-	}
 	if err != nil {
-		return nil, err
+		return nil, err // that there is one was seen when permission was asked for
 	}
 	out := &iam.GetAccessKeyLastUsedOutput{AccessKeyLastUsed: &types.AccessKeyLastUsed{Region: aws.String("N/A"), ServiceName: aws.String("N/A")}}
 	if use := s.uses.newest(k); !use.Time.IsZero() {

@@ -27,6 +27,9 @@ func (s *Service) assumeRole(ctx context.Context, c *operation.Call, in *sts.Ass
 	if err := noSecondFactor(in.SerialNumber, in.TokenCode); err != nil {
 		return nil, err
 	}
+	if err := checkRoleARN(*in.RoleArn); err != nil {
+		return nil, err
+	}
 	tags, err := sessionTags(in.Tags, in.TransitiveTagKeys)
 	if err != nil {
 		return nil, err
@@ -104,10 +107,23 @@ func (s *Service) inherit(ctx context.Context, c *operation.Call, facts *Session
 	return true, nil
 }
 
+// checkRoleARN refuses what cannot be the name of a role.
+func checkRoleARN(name string) error {
+	a, err := arn.Parse(name)
+	switch {
+	case err != nil:
+		return validationError("%s is invalid", name)
+	case a.Service != "iam" || !strings.HasPrefix(a.Resource, "role/"):
+		return validationError("Request ARN is invalid")
+	default:
+		return nil
+	}
+}
+
 // assumable finds the role, if the caller may assume it with these facts.
 func (s *Service) assumable(ctx context.Context, c *operation.Call, in *sts.AssumeRoleInput, facts *SessionFacts) (*Entity, error) {
 	role, err := entityByARN(ctx, s.config.Store, *in.RoleArn)
-	if isMissing(err) || err == nil && role.Kind != Role {
+	if isMissing(err) {
 		return nil, accessDenied("User: %s is not authorized to perform: sts:AssumeRole on resource: %s", c.Caller.ARN, *in.RoleArn)
 	}
 	if err != nil {

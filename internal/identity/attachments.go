@@ -26,10 +26,10 @@ func (s *Service) attachmentRows() []operation.Row {
 	}
 }
 
-// attachable finds a policy that entities of an account may have: AWS's or its own.
+// attachable finds a policy to be attached.
 func attachable(ctx context.Context, r Reader, account, name string) (*ManagedPolicy, error) {
-	p, err := managedPolicy(ctx, r, name)
-	if isMissing(err) || err == nil && p.Account != "" && p.Account != account {
+	p, err := usable(ctx, r, account, name)
+	if isMissing(err) {
 		return nil, noSuchEntity("Policy %s does not exist or is not attachable.", name)
 	}
 	return p, err
@@ -37,6 +37,9 @@ func attachable(ctx context.Context, r Reader, account, name string) (*ManagedPo
 
 // attach changes nothing where the policy is attached already.
 func (s *Service) attach(ctx context.Context, c *operation.Call, kind Kind, name, policy *string) (*operation.Void, error) {
+	if err := checkPolicyARN(*policy); err != nil {
+		return nil, err
+	}
 	return nil, s.updateOwn(ctx, c, kind, name, func(tx Tx, e *Entity) error {
 		if _, err := attachable(ctx, tx, e.Account, *policy); err != nil {
 			return err
@@ -74,7 +77,7 @@ func (s *Service) attached(ctx context.Context, c *operation.Call, kind Kind, na
 	policies := each(arns, func(name string) types.AttachedPolicy {
 		return types.AttachedPolicy{PolicyArn: aws.String(name), PolicyName: aws.String(name[strings.LastIndexByte(name, '/')+1:])}
 	})
-	return paged(policies, marker, most, func(p types.AttachedPolicy) string { return *p.PolicyArn })
+	return paged(policies, marker, most, func(p types.AttachedPolicy) string { return strings.ToLower(*p.PolicyArn) })
 }
 
 func (s *Service) attachUserPolicy(ctx context.Context, c *operation.Call, in *iam.AttachUserPolicyInput) (*operation.Void, error) {

@@ -20,9 +20,20 @@ func (s *Service) boundaryRows() []operation.Row {
 func (s *Service) bound(ctx context.Context, c *operation.Call, kind Kind, name, boundary *string) (*operation.Void, error) {
 	return nil, s.updateOwn(ctx, c, kind, name, func(tx Tx, e *Entity) error {
 		e.Boundary = *boundary
-		_, err := attachable(ctx, tx, e.Account, e.Boundary)
-		return err
+		return bounding(ctx, tx, e.Account, e.Boundary)
 	})
+}
+
+// bounding refuses what is no policy that may bound entities of an account.
+func bounding(ctx context.Context, r Reader, account, name string) error {
+	if !isPolicyARN(name) {
+		return invalidInput("ARN %s is not valid.", name)
+	}
+	_, err := usable(ctx, r, account, name)
+	if isMissing(err) {
+		return noSuchEntity("Scope ARN: %s does not exist or is not attachable.", name)
+	}
+	return err
 }
 
 func (s *Service) unbound(ctx context.Context, c *operation.Call, kind Kind, name *string) (*operation.Void, error) {

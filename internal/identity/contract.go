@@ -80,7 +80,7 @@ type ManagedPolicy struct {
 	Path        string
 	Description string
 	Created     time.Time
-	Updated     time.Time
+	Updated     time.Time       // when the newest version was made
 	Default     string          // the id of the version in effect
 	Versions    []PolicyVersion // oldest first
 	Next        int             // the number of the next version

@@ -33,7 +33,7 @@ func insertEntity(ctx context.Context, tx Tx, e *Entity) error {
 		return overQuota(q.name, q.most)
 	}
 	if e.Boundary != "" {
-		if _, err := attachable(ctx, tx, e.Account, e.Boundary); err != nil {
+		if err := bounding(ctx, tx, e.Account, e.Boundary); err != nil {
 			return err
 		}
 	}
@@ -60,6 +60,9 @@ func checkUnused(e *Entity) error {
 	}
 }
 
+// order is that of entities in lists.
+func (e *Entity) order() string { return strings.ToLower(e.Name) }
+
 // under keeps those whose path begins with prefix.
 func under(all []*Entity, prefix *string) []*Entity {
 	return slices.DeleteFunc(all, func(e *Entity) bool { return !strings.HasPrefix(e.Path, value(prefix)) })
@@ -71,16 +74,27 @@ func (s *Service) list(ctx context.Context, c *operation.Call, kind Kind, prefix
 	if err != nil {
 		return page[*Entity]{}, err
 	}
-	return paged(under(all, prefix), marker, most, func(e *Entity) string { return e.Name })
+	return paged(under(all, prefix), marker, most, (*Entity).order)
 }
 
+// casing says whether the keys of something's tags are told apart by case (IAM User Guide, "Tags for IAM resources").
+type casing struct {
+	same  func(a, b string) bool
+	twice string // the refusal of a key that is there twice
+}
+
+var (
+	anyCase   = casing{strings.EqualFold, "Duplicate tag keys found. Please note that Tag keys are case insensitive."} // users, roles, sessions
+	exactCase = casing{func(a, b string) bool { return a == b }, "Duplicate tag keys found."}                          // policies, providers
+)
+
 // tagsOf reads the tags of a request.
-func tagsOf(in []types.Tag) ([]Tag, error) {
+func tagsOf(in []types.Tag, keys casing) ([]Tag, error) {
 	var tags []Tag
 	for _, t := range in {
 		for _, other := range tags {
-			if strings.EqualFold(other.Key, value(t.Key)) {
-				return nil, invalidInput("Duplicate tag keys found. Please note that Tag keys are case insensitive.")
+			if keys.same(other.Key, value(t.Key)) {
+				return nil, invalidInput("%s", keys.twice)
 			}
 		}
 		if strings.HasPrefix(strings.ToLower(value(t.Key)), "aws:") {
@@ -89,6 +103,14 @@ func tagsOf(in []types.Tag) ([]Tag, error) {
 		tags = append(tags, Tag{value(t.Key), value(t.Value)})
 	}
 	return tags, nil
+}
+
+// anyTags are tags as most answers have them: left out where there are none.
+func anyTags(tags []Tag) []types.Tag {
+	if len(tags) == 0 {
+		return nil
+	}
+	return each(tags, renderTag)
 }
 
 func renderTag(t Tag) types.Tag { return types.Tag{Key: aws.String(t.Key), Value: aws.String(t.Value)} }
@@ -105,7 +127,7 @@ func (e *Entity) boundary() *types.AttachedPermissionsBoundary {
 func (e *Entity) user() *types.User {
 	return &types.User{
 		Arn: aws.String(e.ARN()), CreateDate: whole(e.Created), Path: aws.String(e.Path), UserId: aws.String(e.ID), UserName: aws.String(e.Name),
-		PermissionsBoundary: e.boundary(), Tags: each(e.Tags, renderTag),
+		PermissionsBoundary: e.boundary(), Tags: anyTags(e.Tags),
 	}
 }
 
@@ -119,7 +141,7 @@ func (e *Entity) role(document string) *types.Role {
 	return &types.Role{
 		Arn: aws.String(e.ARN()), CreateDate: whole(e.Created), Path: aws.String(e.Path), RoleId: aws.String(e.ID), RoleName: aws.String(e.Name),
 		AssumeRolePolicyDocument: encoded(document), Description: optional(e.Role.Description),
-		MaxSessionDuration: aws.Int32(e.Role.MaxSession), PermissionsBoundary: e.boundary(), Tags: each(e.Tags, renderTag),
+		MaxSessionDuration: aws.Int32(e.Role.MaxSession), PermissionsBoundary: e.boundary(), Tags: anyTags(e.Tags),
 	}
 }
 

@@ -53,7 +53,7 @@ func (s *Service) getGroup(ctx context.Context, c *operation.Call, in *iam.GetGr
 	if err != nil {
 		return nil, err
 	}
-	p, err := paged(users, in.Marker, in.MaxItems, func(e *Entity) string { return e.Name })
+	p, err := paged(users, in.Marker, in.MaxItems, (*Entity).order)
 	if err != nil {
 		return nil, err
 	}
@@ -155,6 +155,6 @@ func (s *Service) listGroupsForUser(ctx context.Context, c *operation.Call, in *
 		return nil, err
 	}
 	all = slices.DeleteFunc(all, func(g *Entity) bool { return !user.memberOf(g.Name) })
-	p, err := paged(all, in.Marker, in.MaxItems, func(e *Entity) string { return e.Name })
+	p, err := paged(all, in.Marker, in.MaxItems, (*Entity).order)
 	return &iam.ListGroupsForUserOutput{Groups: each(p.items, renderGroup), IsTruncated: p.truncated, Marker: p.marker}, err
 }

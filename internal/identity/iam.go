@@ -239,21 +239,21 @@ type page[T any] struct {
 
 const defaultItems = 100
 
-// paged cuts a list, ordered by key, behind the marker. To callers a marker is opaque; it is the key it goes on after.
+// paged cuts a list, ordered by key, behind the marker. To clients a marker is opaque; it is the key it goes on after.
 func paged[T any](all []T, marker *string, most *int32, key func(T) string) (p page[T], err error) {
 	if marker != nil {
 		after, err := base64.RawURLEncoding.DecodeString(*marker)
 		if err != nil {
 			return p, validationError("Invalid Marker.")
 		}
-		for len(all) > 0 && strings.ToLower(key(all[0])) <= string(after) {
+		for len(all) > 0 && key(all[0]) <= string(after) {
 			all = all[1:]
 		}
 	}
 	p.items = all
 	if n := int(or32(most, defaultItems)); len(all) > n {
 		p.items, p.truncated = all[:n], true
-		p.marker = aws.String(base64.RawURLEncoding.EncodeToString([]byte(strings.ToLower(key(all[n-1])))))
+		p.marker = aws.String(base64.RawURLEncoding.EncodeToString([]byte(key(all[n-1]))))
 	}
 	return p, nil
 }

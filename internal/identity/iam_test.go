@@ -435,7 +435,7 @@ func TestInvalidRequests(t *testing.T) {
 	w := newWorld(t)
 	admin, ctx := w.iam(w.admin), t.Context()
 	_, err := admin.CreateUser(ctx, &iam.CreateUserInput{UserName: aws.String("no space")})
-	w.refused("name", err, "ValidationError", "1 validation error detected: Value 'no space' at 'userName' failed to satisfy constraint: "+
+	w.refused("name", err, "ValidationError", "1 validation error detected: Value at 'userName' failed to satisfy constraint: "+
 		`Member must satisfy regular expression pattern: [\w+=,.@-]+`)
 	_, err = admin.CreateUser(ctx, &iam.CreateUserInput{UserName: aws.String("x"), Path: aws.String("no-slash")})
 	if code(err) != "ValidationError" {

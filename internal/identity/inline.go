@@ -80,7 +80,7 @@ func (s *Service) inlineNames(ctx context.Context, c *operation.Call, kind Kind,
 	if err != nil {
 		return page[string]{}, err
 	}
-	return paged(each(e.Inline, func(p Inline) string { return p.Name }), marker, most, func(name string) string { return name })
+	return paged(each(e.Inline, func(p Inline) string { return p.Name }), marker, most, strings.ToLower)
 }
 
 func (s *Service) remove(ctx context.Context, c *operation.Call, kind Kind, name, policyName *string) (*operation.Void, error) {

@@ -62,7 +62,7 @@ func (s *Service) createPolicy(ctx context.Context, c *operation.Call, in *iam.C
 	if err != nil {
 		return nil, err
 	}
-	tags, err := tagsOf(in.Tags)
+	tags, err := tagsOf(in.Tags, exactCase)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,9 @@ func (s *Service) createPolicy(ctx context.Context, c *operation.Call, in *iam.C
 		}
 		return alreadyExists("A policy called %s already exists. Duplicate names are not allowed.", p.Name)
 	})
-	return &iam.CreatePolicyOutput{Policy: p.render(usage{})}, err
+	made := p.render(usage{})
+	made.Tags = anyTags(p.Tags)
+	return &iam.CreatePolicyOutput{Policy: made}, err
 }
 
 func checkManaged(document string) error {
@@ -137,13 +139,38 @@ func (p *ManagedPolicy) render(u usage) *types.Policy {
 	}
 }
 
-// visible finds a policy that the account may look at.
-func visible(ctx context.Context, r Reader, c *operation.Call, name string) (*ManagedPolicy, error) {
+// usable finds a policy that an account may use and look at, AWS's or its own; fault.ErrNotFound if there is none.
+func usable(ctx context.Context, r Reader, account, name string) (*ManagedPolicy, error) {
 	p, err := managedPolicy(ctx, r, name)
-	if isMissing(err) || err == nil && p.Account != "" && p.Account != c.Scope.Account {
+	if err == nil && p.Account != "" && p.Account != account {
+		return nil, fault.ErrNotFound
+	}
+	return p, err
+}
+
+// visible finds a policy to look at.
+func visible(ctx context.Context, r Reader, c *operation.Call, name string) (*ManagedPolicy, error) {
+	if err := checkPolicyARN(name); err != nil {
+		return nil, err
+	}
+	p, err := usable(ctx, r, c.Scope.Account, name)
+	if isMissing(err) {
 		return nil, noSuchEntity("Policy %s was not found.", name)
 	}
 	return p, err
+}
+
+// isPolicyARN reports whether name has the form of a managed policy's.
+func isPolicyARN(name string) bool {
+	a, err := arn.Parse(name)
+	return err == nil && a.Service == "iam" && strings.HasPrefix(a.Resource, "policy/")
+}
+
+func checkPolicyARN(name string) error {
+	if !isPolicyARN(name) {
+		return validationError("ARN %s is not valid.", name)
+	}
+	return nil
 }
 
 func (s *Service) getPolicy(ctx context.Context, c *operation.Call, in *iam.GetPolicyInput) (*iam.GetPolicyOutput, error) {
@@ -196,7 +223,6 @@ func (s *Service) updatePolicy(ctx context.Context, c *operation.Call, name *str
 		if err := fn(p); err != nil {
 			return err
 		}
-		p.Updated = s.config.Now()
 		return tx.UpdatePolicy(p)
 	})
 }
@@ -242,7 +268,7 @@ func (s *Service) createPolicyVersion(ctx context.Context, c *operation.Call, in
 				"existing version.", maxVersions)
 		}
 		v := PolicyVersion{fmt.Sprintf("v%d", p.Next), *in.PolicyDocument, s.config.Now()}
-		p.Versions, p.Next = append(p.Versions, v), p.Next+1
+		p.Versions, p.Next, p.Updated = append(p.Versions, v), p.Next+1, v.Created
 		if in.SetAsDefault {
 			p.Default = v.ID
 		}
@@ -263,15 +289,28 @@ func (v *PolicyVersion) render(p *ManagedPolicy, whole bool) *types.PolicyVersio
 func (p *ManagedPolicy) version(id string) (int, error) {
 	i := slices.IndexFunc(p.Versions, func(v PolicyVersion) bool { return v.ID == id })
 	if i < 0 {
-		return 0, noSuchEntity("Policy %s version %s does not exist or is not attachable.", p.ARN(), id)
+		return 0, noVersion(p.ARN(), id)
 	}
 	return i, nil
+}
+
+func noVersion(policy, id string) *fault.Error {
+	return noSuchEntity("Policy %s version %s does not exist or is not attachable.", policy, id)
+}
+
+// ofVersion is err in an operation on a version of a policy, which does not tell the absence of the one from the other's.
+func ofVersion(err error, policy, id string) error {
+	none := noVersion(policy, id)
+	if f, ok := fault.As(err); ok && f.Code == none.Code {
+		return none
+	}
+	return err
 }
 
 func (s *Service) getPolicyVersion(ctx context.Context, c *operation.Call, in *iam.GetPolicyVersionInput) (*iam.GetPolicyVersionOutput, error) {
 	p, err := visible(ctx, s.config.Store, c, *in.PolicyArn)
 	if err != nil {
-		return nil, err
+		return nil, ofVersion(err, *in.PolicyArn, *in.VersionId)
 	}
 	i, err := p.version(*in.VersionId)
 	if err != nil {
@@ -302,15 +341,16 @@ func (v PolicyVersion) youth() string {
 }
 
 func (s *Service) setDefaultPolicyVersion(ctx context.Context, c *operation.Call, in *iam.SetDefaultPolicyVersionInput) (*operation.Void, error) {
-	return nil, s.updatePolicy(ctx, c, in.PolicyArn, func(p *ManagedPolicy) error {
+	err := s.updatePolicy(ctx, c, in.PolicyArn, func(p *ManagedPolicy) error {
 		p.Default = *in.VersionId
 		_, err := p.version(p.Default)
 		return err
 	})
+	return nil, ofVersion(err, *in.PolicyArn, *in.VersionId)
 }
 
 func (s *Service) deletePolicyVersion(ctx context.Context, c *operation.Call, in *iam.DeletePolicyVersionInput) (*operation.Void, error) {
-	return nil, s.updatePolicy(ctx, c, in.PolicyArn, func(p *ManagedPolicy) error {
+	err := s.updatePolicy(ctx, c, in.PolicyArn, func(p *ManagedPolicy) error {
 		i, err := p.version(*in.VersionId)
 		switch {
 		case err != nil:
@@ -321,6 +361,7 @@ func (s *Service) deletePolicyVersion(ctx context.Context, c *operation.Call, in
 		p.Versions = slices.Delete(p.Versions, i, i+1)
 		return nil
 	})
+	return nil, ofVersion(err, *in.PolicyArn, *in.VersionId)
 }
 
 // listEntitiesForPolicy tells the users that have the policy, then the groups, then the roles.
@@ -340,7 +381,7 @@ func (s *Service) listEntitiesForPolicy(ctx context.Context, c *operation.Call, 
 		}
 		having = append(having, slices.DeleteFunc(under(all, in.PathPrefix), func(e *Entity) bool { return !e.has(p, in.PolicyUsageFilter) })...)
 	}
-	part, err := paged(having, in.Marker, in.MaxItems, func(e *Entity) string { return fmt.Sprint(slices.Index(kinds, e.Kind), e.Name) })
+	part, err := paged(having, in.Marker, in.MaxItems, func(e *Entity) string { return fmt.Sprint(slices.Index(kinds, e.Kind), e.order()) })
 	out := &iam.ListEntitiesForPolicyOutput{
 		IsTruncated: part.truncated, Marker: part.marker,
 		PolicyUsers: []types.PolicyUser{}, PolicyGroups: []types.PolicyGroup{}, PolicyRoles: []types.PolicyRole{},

@@ -46,17 +46,19 @@ func host(address string) string {
 	return strings.TrimSuffix(rest, "/")
 }
 
+var errIssuer = validationError("Invalid Open ID Connect Provider URL")
+
 // checkIssuer takes the URLs that tokens may name as their issuer: HTTPS, or HTTP where the issuer is on this machine,
 // which is keyward's addition to IAM.
 func checkIssuer(address string) error {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return invalidInput("Invalid Open ID Connect Provider URL")
+		return errIssuer
 	case u.Scheme == "https" || u.Scheme == "http" && onThisMachine(u):
 		return nil
 	default:
-		return validationError("Invalid Open ID Connect Provider URL: it must begin with https://")
+		return errIssuer
 	}
 }
 
@@ -70,7 +72,7 @@ func (s *Service) createProvider(ctx context.Context, c *operation.Call, in *iam
 	if err := checkIssuer(*in.Url); err != nil {
 		return nil, err
 	}
-	tags, err := tagsOf(in.Tags)
+	tags, err := tagsOf(in.Tags, exactCase)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +97,7 @@ func (s *Service) createProvider(ctx context.Context, c *operation.Call, in *iam
 		}
 		return alreadyExists("Provider with url %s already exists.", *in.Url)
 	})
-	return &iam.CreateOpenIDConnectProviderOutput{OpenIDConnectProviderArn: aws.String(p.ARN()), Tags: each(p.Tags, renderTag)}, err
+	return &iam.CreateOpenIDConnectProviderOutput{OpenIDConnectProviderArn: aws.String(p.ARN()), Tags: anyTags(p.Tags)}, err
 }
 
 func (p *Provider) checkLists() error {
@@ -103,7 +105,7 @@ func (p *Provider) checkLists() error {
 	case len(p.Clients) > maxClientIDs:
 		return overQuota("ClientIdsPerOpenIdConnectProvider", maxClientIDs)
 	case len(p.Thumbprints) > maxThumbprints:
-		return invalidInput("Thumbprint list must contain fewer than %d entries.", maxThumbprints+1)
+		return invalidInput("Thumbprint list must contain fewer than %d entries.", maxThumbprints) // AWS's words, though it takes as many
 	default:
 		return nil
 	}
@@ -149,7 +151,10 @@ func (s *Service) listProviders(ctx context.Context, c *operation.Call, _ *iam.L
 
 func (s *Service) deleteProvider(ctx context.Context, c *operation.Call, in *iam.DeleteOpenIDConnectProviderInput) (*operation.Void, error) {
 	return nil, s.change(ctx, c.Event, func(tx Tx) error {
-		p, err := provider(ctx, tx, c, *in.OpenIDConnectProviderArn)
+		p, err := providerByARN(ctx, tx, c.Scope.Account, *in.OpenIDConnectProviderArn)
+		if isMissing(err) {
+			return noSuchEntity("OpenId connect Provider %s cannot be found.", *in.OpenIDConnectProviderArn)
+		}
 		if err != nil {
 			return err
 		}

@@ -37,7 +37,7 @@ func (s *Service) createRole(ctx context.Context, c *operation.Call, in *iam.Cre
 	if strings.HasPrefix(path, linkedPrefix) {
 		return nil, refusal("AccessDenied", 403, "Cannot perform the operation on the protected path %s", path)
 	}
-	tags, err := tagsOf(in.Tags)
+	tags, err := tagsOf(in.Tags, anyCase)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +60,15 @@ func (s *Service) insertRole(ctx context.Context, c *operation.Call, role *Entit
 		}
 		return insertEntity(ctx, tx, role)
 	})
-	return &iam.CreateRoleOutput{Role: role.role(role.Role.Trust)}, err
+	return &iam.CreateRoleOutput{Role: brief(role.role(role.Role.Trust))}, err
+}
+
+// brief is a role as the operations that change one answer it: without the longest session.
+func brief(role *types.Role) *types.Role {
+	if role != nil {
+		role.MaxSessionDuration = nil
+	}
+	return role
 }
 
 func (s *Service) getRole(ctx context.Context, c *operation.Call, in *iam.GetRoleInput) (*iam.GetRoleOutput, error) {
@@ -121,7 +129,7 @@ func (s *Service) updateRoleDescription(ctx context.Context, c *operation.Call, 
 		return nil, err
 	}
 	rendered, err := s.renderRole(ctx, role)
-	return &iam.UpdateRoleDescriptionOutput{Role: rendered}, err
+	return &iam.UpdateRoleDescriptionOutput{Role: brief(rendered)}, err
 }
 
 func (s *Service) updateAssumeRolePolicy(ctx context.Context, c *operation.Call, in *iam.UpdateAssumeRolePolicyInput) (*operation.Void, error) {

@@ -201,7 +201,7 @@ func (s *Service) scope(ctx context.Context, t *Session, document *string, arns 
 
 // sessionTags reads the tags of a session, of which transitive are to go on.
 func sessionTags(in []types.Tag, transitive []string) ([]Tag, error) {
-	tags, err := tagsOf(each(in, func(t types.Tag) iamtypes.Tag { return iamtypes.Tag{Key: t.Key, Value: t.Value} }))
+	tags, err := tagsOf(each(in, func(t types.Tag) iamtypes.Tag { return iamtypes.Tag{Key: t.Key, Value: t.Value} }), anyCase)
 	if f, refused := fault.As(err); refused {
 		return nil, invalidParameter("%s", f.Message)
 	}

@@ -25,14 +25,14 @@ func (s *Service) tagRows() []operation.Row {
 	}
 }
 
-// merge puts new tags in the place of those with the same key, without regard to case, or at the end.
-func merge(tags []Tag, in []types.Tag) ([]Tag, error) {
-	added, err := tagsOf(in)
+// merge puts new tags in the place of those with the same key, or at the end.
+func merge(tags []Tag, in []types.Tag, keys casing) ([]Tag, error) {
+	added, err := tagsOf(in, keys)
 	if err != nil {
 		return nil, err
 	}
 	for _, t := range added {
-		tags = append(without(tags, []string{t.Key}), t)
+		tags = append(without(tags, []string{t.Key}, keys), t)
 	}
 	if len(tags) > maxTags {
 		return nil, limitExceeded("The number of tags has reached the maximum limit.")
@@ -40,31 +40,35 @@ func merge(tags []Tag, in []types.Tag) ([]Tag, error) {
 	return tags, nil
 }
 
-func without(tags []Tag, keys []string) []Tag {
+func without(tags []Tag, gone []string, keys casing) []Tag {
 	return slices.DeleteFunc(tags, func(t Tag) bool {
-		return slices.ContainsFunc(keys, func(key string) bool { return strings.EqualFold(key, t.Key) })
+		return slices.ContainsFunc(gone, func(key string) bool { return keys.same(key, t.Key) })
 	})
 }
 
 func (s *Service) tag(ctx context.Context, c *operation.Call, kind Kind, name *string, tags []types.Tag) (*operation.Void, error) {
 	return nil, s.update(ctx, c, kind, name, func(_ Tx, e *Entity) (err error) {
-		e.Tags, err = merge(e.Tags, tags)
+		e.Tags, err = merge(e.Tags, tags, anyCase)
 		return err
 	})
 }
 
 func (s *Service) untag(ctx context.Context, c *operation.Call, kind Kind, name *string, keys []string) (*operation.Void, error) {
 	return nil, s.update(ctx, c, kind, name, func(_ Tx, e *Entity) error {
-		e.Tags = without(e.Tags, keys)
+		e.Tags = without(e.Tags, keys, anyCase)
 		return nil
 	})
 }
 
 // tagPage is one page of tags, in the order of their keys.
 func tagPage(tags []Tag, marker *string, most *int32) (page[types.Tag], error) {
-	slices.SortFunc(tags, func(a, b Tag) int { return strings.Compare(strings.ToLower(a.Key), strings.ToLower(b.Key)) })
-	return paged(each(tags, renderTag), marker, most, func(t types.Tag) string { return *t.Key })
+	slices.SortFunc(tags, func(a, b Tag) int { return strings.Compare(a.order(), b.order()) })
+	p, err := paged(tags, marker, most, Tag.order)
+	return page[types.Tag]{each(p.items, renderTag), p.truncated, p.marker}, err
 }
+
+// order is that of tags in lists: keys that differ by case stand together.
+func (t Tag) order() string { return strings.ToLower(t.Key) + "\x00" + t.Key }
 
 func (s *Service) entityTags(ctx context.Context, c *operation.Call, kind Kind, name, marker *string, most *int32) (page[types.Tag], error) {
 	e, err := entity(ctx, s.config.Store, c.Scope.Account, kind, *name)
@@ -102,14 +106,14 @@ func (s *Service) listRoleTags(ctx context.Context, c *operation.Call, in *iam.L
 
 func (s *Service) tagPolicy(ctx context.Context, c *operation.Call, in *iam.TagPolicyInput) (*operation.Void, error) {
 	return nil, s.updatePolicy(ctx, c, in.PolicyArn, func(p *ManagedPolicy) (err error) {
-		p.Tags, err = merge(p.Tags, in.Tags)
+		p.Tags, err = merge(p.Tags, in.Tags, exactCase)
 		return err
 	})
 }
 
 func (s *Service) untagPolicy(ctx context.Context, c *operation.Call, in *iam.UntagPolicyInput) (*operation.Void, error) {
 	return nil, s.updatePolicy(ctx, c, in.PolicyArn, func(p *ManagedPolicy) error {
-		p.Tags = without(p.Tags, in.TagKeys)
+		p.Tags = without(p.Tags, in.TagKeys, exactCase)
 		return nil
 	})
 }

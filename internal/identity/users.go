@@ -28,11 +28,8 @@ func (s *Service) createUser(ctx context.Context, c *operation.Call, in *iam.Cre
 	if err != nil {
 		return nil, err
 	}
-	tags, err := tagsOf(in.Tags)
+	tags, err := tagsOf(in.Tags, anyCase)
 	if err != nil {
-		return nil, err
-	}
-	if err := checkNewName(*in.UserName); err != nil {
 		return nil, err
 	}
 	user := &Entity{
@@ -43,15 +40,6 @@ func (s *Service) createUser(ctx context.Context, c *operation.Call, in *iam.Cre
 	c.Event.Response.Add("user", user.logged())
 	err = s.change(ctx, c.Event, func(tx Tx) error { return insertEntity(ctx, tx, user) })
 	return &iam.CreateUserOutput{User: user.user()}, err
-}
-
-// checkNewName holds a user's name to its length, which is shorter than that of names to be looked for.
-func checkNewName(name string) error {
-	if len(name) > 64 {
-		return validationError("1 validation error detected: Value '%s' at 'userName' failed to satisfy constraint: "+
-			"Member must have length less than or equal to 64", name)
-	}
-	return nil
 }
 
 // own finds the user that a request names, or the one that calls where it names none. It is nil for a root user.

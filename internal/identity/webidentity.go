@@ -25,8 +25,11 @@ func invalidToken(format string, args ...any) *fault.Error {
 // assumeRoleWithWebIdentity opens a session of a role for whom an identity provider of the role's account vouches. The
 // call has no signature: the provider's token is all that says who it is from.
 func (s *Service) assumeRoleWithWebIdentity(ctx context.Context, c *operation.Call, in *sts.AssumeRoleWithWebIdentityInput) (*sts.AssumeRoleWithWebIdentityOutput, error) {
+	if err := checkRoleARN(*in.RoleArn); err != nil {
+		return nil, err
+	}
 	role, err := entityByARN(ctx, s.config.Store, *in.RoleArn)
-	if isMissing(err) || err == nil && role.Kind != Role {
+	if isMissing(err) {
 		return nil, errWebIdentity
 	}
 	if err != nil {

@@ -45,8 +45,9 @@ var codes = map[string]string{
 
 // Validator checks the input of one operation. It may be used concurrently; the zero value accepts everything.
 type Validator struct {
-	root node
-	code string
+	root     node
+	code     string
+	discreet bool // messages never tell values
 }
 
 // For prepares the check of service's operation for inputs of the type of in, a pointer to a struct. A service without
@@ -60,7 +61,7 @@ func For(service, operation string, in any) (*Validator, error) {
 	if _, known := t.inputs[operation]; !known && reflect.TypeOf(in).Elem().NumField() > 1 {
 		return nil, fmt.Errorf("validation: no table for %s %s", service, operation)
 	}
-	v := &Validator{code: codes[service]}
+	v := &Validator{code: codes[service], discreet: service == "iam"} // so IAM was recorded to answer
 	for _, m := range t.inputs[operation] {
 		if err := v.add(t, m, reflect.TypeOf(in).Elem()); err != nil {
 			return nil, fmt.Errorf("validation: %s %s: %s: %w", service, operation, m.path, err)
@@ -74,7 +75,7 @@ func (v *Validator) add(t table, m member, in reflect.Type) error {
 	if err != nil {
 		return err
 	}
-	n.required, n.hidden = m.required, m.hidden
+	n.required, n.hidden = m.required, m.hidden || v.discreet
 	s := t.shapes[m.shape]
 	if s == nil {
 		return nil
