@@ -25,7 +25,7 @@ const (
 		last_error_code = ?, attempt = ?, password = ?, candidate = ?
 		WHERE account = ? AND region = ? AND id = ? AND version = ?`
 	deleteKeyStore  = `DELETE FROM key_store WHERE account = ? AND region = ? AND id = ? AND version = ?`
-	keyStoreHasKeys = `SELECT EXISTS (SELECT 1 FROM kms_key WHERE store_id = ? AND account = ? AND region = ?)`
+	keyStoreHasKeys = `SELECT EXISTS (SELECT 1 FROM kms_key WHERE store_id = ? AND store_id <> '' AND account = ? AND region = ?)`
 )
 
 func (s keyStores) KeyStore(ctx context.Context, scope arn.Scope, id string) (*keystore.Record, error) {

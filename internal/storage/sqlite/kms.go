@@ -41,9 +41,16 @@ func (s *statement) on(db *sql.DB, query string) (*sql.Stmt, error) {
 const (
 	keyColumns = `account, region, id, version, created_ms, description, spec, usage, origin, state, deletion_ms, store_id,
 		policy, tags, material_id, wrapped, backing_key_id, primary_region, details`
-	selectKey    = `SELECT ` + keyColumns + ` FROM kms_key WHERE account = ? AND region = ? AND id = ?`
-	aliasColumns = `account, region, name, key_id, created_ms, updated_ms`
-	selectAlias  = `SELECT ` + aliasColumns + ` FROM kms_alias WHERE account = ? AND region = ? AND name = ?`
+	selectKey = `SELECT ` + keyColumns + ` FROM kms_key WHERE account = ? AND region = ? AND id = ?`
+	// SQLite would rather look through all keys of the account, which are in the order of their Regions already.
+	selectRelated = `SELECT ` + keyColumns + ` FROM kms_key INDEXED BY kms_key_id WHERE id = ? AND account = ? AND primary_region <> ''
+		ORDER BY region`
+	aliasColumns  = `account, region, name, key_id, created_ms, updated_ms`
+	selectAlias   = `SELECT ` + aliasColumns + ` FROM kms_alias WHERE account = ? AND region = ? AND name = ?`
+	selectAliases = `SELECT ` + aliasColumns + ` FROM kms_alias WHERE account = ? AND region = ? AND name > ? ORDER BY name LIMIT ?`
+	// SQLite would rather look through all aliases of the account.
+	aliasesOfKey = `SELECT ` + aliasColumns + ` FROM kms_alias INDEXED BY kms_alias_key
+		WHERE account = ? AND region = ? AND key_id = ? AND name > ? ORDER BY name LIMIT ?`
 	countAliases = `SELECT count(*) FROM kms_alias WHERE account = ? AND region = ? AND key_id = ?`
 )
 
@@ -71,12 +78,11 @@ func (s *kmsStore) Keys(ctx context.Context, scope arn.Scope, after string, limi
 }
 
 func (s *kmsStore) Aliases(ctx context.Context, scope arn.Scope, keyID, after string, limit int) ([]kms.Alias, error) {
-	query := `SELECT ` + aliasColumns + ` FROM kms_alias WHERE account = ? AND region = ? AND name > ?`
-	args := []any{scope.Account, scope.Region, after}
+	query, args := selectAliases, []any{scope.Account, scope.Region, after, limit}
 	if keyID != "" {
-		query, args = query+` AND key_id = ?`, append(args, keyID)
+		query, args = aliasesOfKey, []any{scope.Account, scope.Region, keyID, after, limit}
 	}
-	rows, err := s.db.read.QueryContext(ctx, query+` ORDER BY name LIMIT ?`, append(args, limit)...)
+	rows, err := s.db.read.QueryContext(ctx, query, args...)
 	return collect(rows, err, func(row scanner) (kms.Alias, error) {
 		a, err := scanAlias(row)
 		if err != nil {
@@ -95,8 +101,7 @@ func (s *kmsStore) Related(ctx context.Context, account, id string) ([]*kms.Key,
 }
 
 func related(ctx context.Context, from queryer, account, id string) ([]*kms.Key, error) {
-	rows, err := from.QueryContext(ctx,
-		`SELECT `+keyColumns+` FROM kms_key WHERE id = ? AND account = ? AND primary_region <> '' ORDER BY region`, id, account)
+	rows, err := from.QueryContext(ctx, selectRelated, id, account)
 	return collect(rows, err, scanKey)
 }
 

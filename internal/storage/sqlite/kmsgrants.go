@@ -14,8 +14,10 @@ const (
 	grantColumns = `account, region, key_id, id, name, grantee, grantee_arn, retiring, retiring_arn, issuer, fingerprint, created_ms, terms`
 	selectGrants = `SELECT ` + grantColumns + ` FROM kms_grant`
 	ofKey        = ` WHERE account = ? AND region = ? AND key_id = ?`
+	// byGrantee goes before ofKey where the grantee is known: SQLite would rather look through all grants of the key.
+	byGrantee = ` INDEXED BY kms_grant_grantee`
 	// grantsTo leaves the limit out: with a bound one SQLite compiles a prepared statement anew for every execution.
-	grantsTo = selectGrants + ofKey + ` AND grantee = ? ORDER BY id`
+	grantsTo = selectGrants + byGrantee + ofKey + ` AND grantee = ? ORDER BY id`
 )
 
 // grantTerms is what is kept of a grant without ever being searched for.
@@ -37,16 +39,23 @@ func (s *kmsStore) Grants(ctx context.Context, scope arn.Scope, keyID string, f 
 	if f == (kms.GrantFilter{Grantee: f.Grantee}) && f.Grantee != "" {
 		return s.grantsTo(ctx, scope, keyID, f.Grantee, limit)
 	}
-	query := selectGrants + ofKey + ` AND id > ?`
-	args := []any{scope.Account, scope.Region, keyID, f.After}
+	query, args := listGrants(f)
+	args = append([]any{scope.Account, scope.Region, keyID}, append(args, limit)...)
+	rows, err := s.db.read.QueryContext(ctx, query, args...)
+	return collect(rows, err, scanGrant)
+}
+
+// listGrants is the query for a page of a key's grants. Its arguments come after the key, and before the limit.
+func listGrants(f kms.GrantFilter) (query string, args []any) {
+	from, where := selectGrants, ofKey+` AND id > ?`
+	args = []any{f.After}
 	if f.ID != "" {
-		query, args = query+` AND id = ?`, append(args, f.ID)
+		where, args = where+` AND id = ?`, append(args, f.ID)
 	}
 	if f.Grantee != "" {
-		query, args = query+` AND grantee = ?`, append(args, f.Grantee)
+		from, where, args = from+byGrantee, where+` AND grantee = ?`, append(args, f.Grantee)
 	}
-	rows, err := s.db.read.QueryContext(ctx, query+` ORDER BY id LIMIT ?`, append(args, limit)...)
-	return collect(rows, err, scanGrant)
+	return from + where + ` ORDER BY id LIMIT ?`, args
 }
 
 // grantsTo is asked for every key and principal that no cache holds.

@@ -76,7 +76,12 @@ func insertSegment(ctx context.Context, tx *sql.Tx, s *cloudtrail.Segment) error
 	return insert.Close()
 }
 
-const segmentColumns = `s.seq, s.account, s.region, s.first_ms, s.last_ms, s.count, s.file, s.ids, s.data`
+const (
+	segmentColumns = `s.seq, s.account, s.region, s.first_ms, s.last_ms, s.count, s.file, s.ids, s.data`
+	// expiredSegments goes from the oldest on, and asks of each whether its file is written.
+	expiredSegments = `SELECT ` + segmentColumns + ` FROM trail_segment s
+		WHERE s.last_ms < ? AND EXISTS (SELECT 1 FROM trail_file f WHERE f.seq = s.file AND f.written = 1) ORDER BY s.last_ms LIMIT ?`
+)
 
 func scanSegment(row scanner) (*cloudtrail.Segment, error) {
 	var s cloudtrail.Segment
@@ -110,8 +115,7 @@ func (t Trail) Search(ctx context.Context, q cloudtrail.Search, yield func(*clou
 
 // Expired implements cloudtrail.Store.
 func (t Trail) Expired(ctx context.Context, before time.Time, limit int) ([]*cloudtrail.Segment, error) {
-	rows, err := t.read.QueryContext(ctx, `SELECT `+segmentColumns+` FROM trail_segment s
-		WHERE s.last_ms < ? AND s.file IN (SELECT seq FROM trail_file WHERE written = 1) ORDER BY s.last_ms LIMIT ?`, millis(before), limit)
+	rows, err := t.read.QueryContext(ctx, expiredSegments, millis(before), limit)
 	return collect(rows, err, scanSegment)
 }
 
