@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -103,29 +105,38 @@ func TestVerifyFindsRemovedMiddles(t *testing.T) {
 	}
 }
 
-func TestVerifyFindsAddedAndMovedFiles(t *testing.T) {
+func TestVerifyFindsAddedFiles(t *testing.T) {
 	w := newWorld(t)
 	w.deliveries(2)
-	log := w.files()[len(w.files())-1]
-	digest := w.files()[0]
+	named := func(part string) string {
+		return w.files()[slices.IndexFunc(w.files(), func(path string) bool { return strings.Contains(path, part) })]
+	}
+	log, digest := named("_CloudTrail_us-east-1_20260304T05"), named("_20260304T061107Z.json.gz")
+	unlike := "A"
+	if strings.HasSuffix(log, "A.json.gz") {
+		unlike = "B"
+	}
 	for name, c := range map[string]struct{ from, to string }{
-		"a copy of a log":    {log, log[:len(log)-len("0.json.gz")] + "0.json.gz"},
-		"an old log":         {log, strings.Replace(log, "T05", "T01", 1)},
+		"a copy of a log":    {log, log[:len(log)-len("A.json.gz")] + unlike + ".json.gz"},
+		"an older log":       {log, strings.Replace(log, "_20260304T05", "_20260304T01", 1)},
 		"a stranger":         {log, "AWSLogs/notes.txt"},
-		"a copy of a digest": {digest, strings.Replace(digest, "Z.json", "9Z.json", 1)},
-		"an earlier digest":  {digest, strings.Replace(digest, "_us-east-1_2026", "_us-east-1_2025", 1)},
+		"a copy of a digest": {digest, strings.Replace(digest, "T061107Z", "T061108Z", 1)},
+		"an older digest":    {digest, strings.Replace(digest, "_20260304T", "_20250304T", 1)},
+		"a digest alone":     {digest, strings.Replace(digest, "_20260304T", "_20260305T", 1)},
 	} {
-		if c.from == c.to {
-			c.to = log[:len(log)-len("0.json.gz")] + "1.json.gz"
-		}
 		data, err := os.ReadFile(filepath.Join(w.trailDir(), c.from))
 		if err != nil {
 			t.Fatal(err)
 		}
 		added := filepath.Join(w.trailDir(), c.to)
+		if _, err := os.Stat(added); !errors.Is(err, os.ErrNotExist) {
+			t.Fatalf("%s: %s is there already", name, c.to)
+		}
 		replace(t, added, data)
-		if r := w.verify(true); !finds(r, c.to) {
-			t.Errorf("%s (%s) is not found: %+v", name, c.to, r.Findings)
+		for _, withDatabase := range []bool{true, false} {
+			if r := w.verify(withDatabase); !finds(r, c.to) {
+				t.Errorf("%s (%s), database %v, is not found: %+v", name, c.to, withDatabase, r.Findings)
+			}
 		}
 		if err := os.Remove(added); err != nil {
 			t.Fatal(err)
