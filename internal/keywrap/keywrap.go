@@ -38,12 +38,6 @@ var algorithms = map[types.AlgorithmSpec]algorithm{
 	types.AlgorithmSpecRsaAesKeyWrapSha256: {crypto.SHA256, true},
 }
 
-// Supported reports whether material can be wrapped with an algorithm.
-func Supported(name types.AlgorithmSpec) bool {
-	_, ok := algorithms[name]
-	return ok
-}
-
 // MaxDirect is the most that an algorithm wraps without an AES key between, in bytes, under an RSA key of so many bits; 0
 // for algorithms that have no such bound.
 func MaxDirect(name types.AlgorithmSpec, bits int) int {
