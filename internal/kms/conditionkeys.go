@@ -106,10 +106,11 @@ func tagPairs(k *snapshot) func(func(string, string) bool) {
 	}
 }
 
-// folded collects the values of all names that are equal but for their case: names of condition keys know none.
+// folded collects the values of all names that are name in lower case: names of condition keys know no case. Letters are
+// folded as policies are when they are read, so that "ſ" is no "s".
 func folded(pairs func(func(string, string) bool), name string) (values []string, present bool) {
 	for n, v := range pairs {
-		if strings.EqualFold(n, name) {
+		if strings.ToLower(n) == name {
 			values, present = append(values, v), true
 		}
 	}

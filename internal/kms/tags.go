@@ -78,18 +78,19 @@ func tagMembers(tags []types.Tag) []audit.Members {
 	return all
 }
 
-// tagConditions are the condition keys of tags in a request.
-func tagConditions(tags []types.Tag) []condition {
+// tagConditions are the condition keys of tags in a request. Those of tags whose keys differ by case are one.
+func tagConditions(tags []types.Tag) (all []condition) {
 	if len(tags) == 0 {
 		return nil
 	}
-	var keys []string
-	all := make([]condition, 0, len(tags)+1)
+	keys := operation.Keys{}
 	for _, t := range tags {
-		keys = append(keys, *t.TagKey)
-		all = append(all, condition{"aws:requesttag/" + strings.ToLower(*t.TagKey), []string{aws.ToString(t.TagValue)}})
+		keys.RequestTag(*t.TagKey, aws.ToString(t.TagValue))
 	}
-	return append(all, condition{"aws:tagkeys", keys})
+	for key, values := range keys {
+		all = append(all, condition{key, values})
+	}
+	return all
 }
 
 func (s *Service) tagResource(ctx context.Context, call *operation.Call, in *kms.TagResourceInput) (*operation.Void, error) {

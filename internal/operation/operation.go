@@ -94,14 +94,16 @@ func (k Keys) Lookup(key string) ([]string, bool) {
 	return values, present
 }
 
-// ResourceTag adds what aws:ResourceTag/… says of a tag that the resource has.
+// ResourceTag adds what aws:ResourceTag/… says of a tag that the resource has. Tags whose keys differ by case count both.
 func (k Keys) ResourceTag(key, value string) {
-	k["aws:resourcetag/"+strings.ToLower(key)] = []string{value}
+	name := "aws:resourcetag/" + strings.ToLower(key)
+	k[name] = append(k[name], value)
 }
 
 // RequestTag adds what aws:RequestTag/… and aws:TagKeys say of a tag that the request gives.
 func (k Keys) RequestTag(key, value string) {
-	k["aws:requesttag/"+strings.ToLower(key)] = []string{value}
+	name := "aws:requesttag/" + strings.ToLower(key)
+	k[name] = append(k[name], value)
 	k["aws:tagkeys"] = append(k["aws:tagkeys"], key)
 }
 

@@ -56,8 +56,9 @@ func (c *clause) operand(text string, variables bool) operand {
 
 // holds reports whether the condition is met (IAM guide, "Condition operators" and "Multivalued context keys").
 //
-// A key of several values without a quantifier is left undefined by IAM; here an operator holds if it does for any of
-// them, and a negated one if the plain one does not.
+// What an operator without a quantifier makes of several values is left undefined by IAM, and of two tags whose names
+// differ by case it only says that they do not both count. Here nobody gains by adding one: what allows must hold for all
+// values, and what denies for any.
 func (c *clause) holds(e *evaluation, effect Effect) bool {
 	values, present := e.lookup(c.kind, c.key)
 	switch {
@@ -72,10 +73,12 @@ func (c *clause) holds(e *evaluation, effect Effect) bool {
 		return !vacuous(values) && c.any(e, values)
 	case !present:
 		return c.ifExists || c.negated
-	case c.negated:
-		return c.all(e, values)
-	default:
+	case len(values) == 0:
+		return c.negated
+	case effect == Deny:
 		return c.any(e, values)
+	default:
+		return c.all(e, values)
 	}
 }
 
