@@ -182,8 +182,8 @@ const maxSessionPolicies = 10
 // scope gives a session its policies. Managed ones are taken as they are whenever the session is used.
 func (s *Service) scope(ctx context.Context, t *Session, document *string, arns []types.PolicyDescriptorType) error {
 	if document != nil {
-		if err := checkDocument(*document); err != nil {
-			return err
+		if _, err := policy.ParseSession([]byte(*document)); err != nil {
+			return malformedPolicy(err)
 		}
 		t.Scoped, t.Inline = true, []string{*document}
 	}

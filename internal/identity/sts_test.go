@@ -345,3 +345,15 @@ func TestChains(t *testing.T) {
 	_, err = w.assume(one, second, func(in *sts.AssumeRoleInput) { in.DurationSeconds = aws.Int32(3601) })
 	w.refused("too long", err, "ValidationError", "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining.")
 }
+
+// TestSessionPoliciesNameWholeARNs: what is completed in policies of users and roles is refused in those of sessions.
+func TestSessionPoliciesNameWholeARNs(t *testing.T) {
+	w := newWorld(t)
+	alice := w.user("alice", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"arn:aws:iam"}}`)
+	role := w.role("role", trusting("arn:aws:iam::"+account+":root"), listKeys)
+	w.assumed(alice, role)
+	_, err := w.assume(alice, role, func(in *sts.AssumeRoleInput) {
+		in.Policy = aws.String(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"arn:aws:kms"}}`)
+	})
+	w.refused("a part of an ARN", err, "MalformedPolicyDocument", `Resource arn:aws:kms must be in ARN format or "*".`)
+}

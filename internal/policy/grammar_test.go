@@ -30,6 +30,18 @@ func TestParseIdentity(t *testing.T) {
 	}
 }
 
+func TestParseSession(t *testing.T) {
+	for resource, want := range map[string]string{
+		`"*"`: "", `"arn:aws:kms:*:*:*"`: "", `"arn:aws:kms:us-east-1:111122223333:key/${aws:username}"`: "",
+		`["*","arn:aws:kms"]`:                      `Resource arn:aws:kms must be in ARN format or "*".`,
+		`"arn:aws:kms:us-east-1:*"`:                `Resource arn:aws:kms:us-east-1:* must be in ARN format or "*".`,
+		`"key/1234abcd-12ab-34cd-56ef-1234567890"`: `Resource key/1234abcd-12ab-34cd-56ef-1234567890 must be in ARN format or "*".`,
+	} {
+		_, err := ParseSession([]byte(`{"Statement":{"Effect":"Allow","Action":"kms:*","Resource":` + resource + `}}`))
+		checkReason(t, resource, err, want)
+	}
+}
+
 func TestParseTrust(t *testing.T) {
 	for text, reason := range map[string]string{
 		`{"Effect":"Allow","Principal":{"AWS":"111122223333"},"Action":"sts:AssumeRole"}`:                                                "",

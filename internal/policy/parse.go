@@ -17,6 +17,23 @@ func Parse(document []byte) (*Document, error) { return grammars[Resource].parse
 // statements are about whoever has it. The error is a *Malformed.
 func ParseIdentity(document []byte) (*Document, error) { return grammars[Identity].parse(document) }
 
+// ParseSession reads a policy that a session is to be made with. It is one of a principal in which no ARN may be
+// incomplete (IAM guide, "IAM ARNs"). The error is a *Malformed.
+func ParseSession(document []byte) (*Document, error) {
+	d, err := ParseIdentity(document)
+	if err != nil {
+		return nil, err
+	}
+	for i := range d.Statements {
+		for _, r := range d.Statements[i].Resources {
+			if complete(r) != r {
+				return nil, malformed("Resource %s must be in ARN format or \"*\".", r)
+			}
+		}
+	}
+	return d, nil
+}
+
 // ParseTrust reads the trust policy of a role. The error is a *Malformed.
 func ParseTrust(document []byte) (*Document, error) { return grammars[Trust].parse(document) }
 

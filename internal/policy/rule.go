@@ -30,7 +30,10 @@ func (p *Policy) rule(s *Statement, number int, bound map[string]string) (r rule
 	}
 	variables := p.Document.Version == Version2012
 	for _, t := range s.Resources {
-		r.resources = append(r.resources, newTarget(t, variables))
+		r.resources = append(r.resources, newTarget(t, variables)) // also if incomplete: a wildcard can reach over several parts
+		if whole := complete(t); whole != t && p.Kind.completes() {
+			r.resources = append(r.resources, newTarget(whole, variables))
+		}
 	}
 	if p.Kind == Trust {
 		r.resources = []target{newTarget("*", false)}
@@ -64,12 +67,26 @@ func newTarget(text string, variables bool) target {
 	return target{variables: append(template{{text: pattern(head)}}, t...)}
 }
 
+// arnParts is how many parts an ARN has.
+const arnParts = 6
+
+// complete gives an ARN with fewer parts a wildcard for each that is missing (IAM guide, "IAM ARNs").
+func complete(text string) string {
+	if missing := arnParts - 1 - strings.Count(text, ":"); missing > 0 && strings.HasPrefix(text, "arn:") {
+		return text + strings.Repeat(":*", missing)
+	}
+	return text
+}
+
+// completes reports whether resources of policies of the kind may lack parts: those of users, groups and roles.
+func (k Kind) completes() bool { return k == Identity || k == Boundary }
+
 // splitARN cuts before an ARN's last part. A text with fewer parts is all head.
 func splitARN(text string) (head, tail string) {
 	colons := 0
 	for i := range len(text) {
 		if text[i] == ':' {
-			if colons++; colons == 5 {
+			if colons++; colons == arnParts-1 {
 				return text[:i+1], text[i+1:]
 			}
 		}
