@@ -16,7 +16,7 @@ func (s *Service) groupRows() []operation.Row {
 		s.on(Group, operation.Write("CreateGroup", s.createGroup, "GroupName", "Path")),
 		s.on(Group, operation.Read("GetGroup", s.getGroup, "GroupName", "Marker", "MaxItems")),
 		within("group", operation.Read("ListGroups", s.listGroups, "PathPrefix", "Marker", "MaxItems")),
-		s.on(Group, operation.Write("UpdateGroup", s.updateGroup, "GroupName", "NewGroupName", "NewPath")),
+		s.renamed(Group, operation.Write("UpdateGroup", s.updateGroup, "GroupName", "NewGroupName", "NewPath")),
 		s.on(Group, operation.Write("DeleteGroup", s.deleteGroup, "GroupName")),
 		s.on(Group, operation.Write("AddUserToGroup", s.addUserToGroup, "GroupName", "UserName")),
 		s.on(Group, operation.Write("RemoveUserFromGroup", s.removeUserFromGroup, "GroupName", "UserName")),

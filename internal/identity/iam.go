@@ -166,6 +166,27 @@ func (s *Service) on(kind Kind, row operation.Row) operation.Row {
 	})
 }
 
+// renamed makes the row ask for permission on the entity under its new name and path as well (IAM API Reference,
+// UpdateUser and UpdateGroup): otherwise it could be moved to where others may do more with it, or it with others.
+func (s *Service) renamed(kind Kind, row operation.Row) operation.Row {
+	row = s.on(kind, row)
+	current := row.Resources
+	return row.On(func(ctx context.Context, c *operation.Call, in any) ([]operation.Resource, error) {
+		all, err := current(ctx, c, in)
+		if err != nil {
+			return nil, err
+		}
+		old := all[0].ARN
+		cut := strings.LastIndexByte(old, '/') + 1
+		path := or(member(in, "NewPath"), strings.TrimPrefix(old[:cut], arn.IAM(c.Scope.Account, string(kind))))
+		name := or(member(in, "New"+kind.word()+"Name"), old[cut:])
+		if now := arn.IAM(c.Scope.Account, string(kind)+path+name); now != old {
+			all = append(all, operation.Resource{ARN: now, Keys: all[0].Keys})
+		}
+		return all, nil
+	})
+}
+
 // entityKeys adds the condition keys that an entity has (Service Authorization Reference, "AWS Identity and Access
 // Management").
 func entityKeys(keys operation.Keys, e *Entity) {

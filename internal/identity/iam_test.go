@@ -141,6 +141,35 @@ func TestEffectOfEveryChangeAtOnce(t *testing.T) {
 	expect("out of the group", denied)
 }
 
+// TestRenamingNeedsBothNames: whoever may do as it likes with users and groups of one path moves none in or out.
+func TestRenamingNeedsBothNames(t *testing.T) {
+	w := newWorld(t)
+	admin, ctx := w.iam(w.admin), t.Context()
+	lead := w.iam(w.user("lead", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"iam:*","Resource":[
+		"arn:aws:iam::`+account+`:user/dev/*","arn:aws:iam::`+account+`:group/dev/*"]}}`))
+	for name, path := range map[string]string{"ours": "/dev/", "theirs": "/ops/"} {
+		_, err := admin.CreateUser(ctx, &iam.CreateUserInput{UserName: &name, Path: &path})
+		w.must(err)
+		_, err = admin.CreateGroup(ctx, &iam.CreateGroupInput{GroupName: &name, Path: &path})
+		w.must(err)
+	}
+	_, err := lead.UpdateUser(ctx, &iam.UpdateUserInput{UserName: aws.String("ours"), NewPath: aws.String("/ops/")})
+	w.refused("a user moved out", err, "AccessDenied", "User: arn:aws:iam::"+account+":user/lead is not authorized to perform: iam:UpdateUser "+
+		"on resource: arn:aws:iam::"+account+":user/ops/ours because no identity-based policy allows the iam:UpdateUser action")
+	_, err = lead.UpdateUser(ctx, &iam.UpdateUserInput{UserName: aws.String("theirs"), NewPath: aws.String("/dev/")})
+	if code(err) != "AccessDenied" {
+		t.Errorf("a user moved in: %v", err)
+	}
+	_, err = lead.UpdateGroup(ctx, &iam.UpdateGroupInput{GroupName: aws.String("ours"), NewGroupName: aws.String("theirs"), NewPath: aws.String("/")})
+	if code(err) != "AccessDenied" {
+		t.Errorf("a group moved out: %v", err)
+	}
+	_, err = lead.UpdateUser(ctx, &iam.UpdateUserInput{UserName: aws.String("ours"), NewUserName: aws.String("mine"), NewPath: aws.String("/dev/a/")})
+	w.must(err)
+	_, err = lead.UpdateGroup(ctx, &iam.UpdateGroupInput{GroupName: aws.String("ours"), NewGroupName: aws.String("mine")})
+	w.must(err)
+}
+
 func TestDeactivatedAndDeletedKeys(t *testing.T) {
 	w := newWorld(t)
 	admin, ctx := w.iam(w.admin), t.Context()

@@ -18,7 +18,7 @@ func (s *Service) userRows() []operation.Row {
 		s.on(User, operation.Write("CreateUser", s.createUser, "UserName", "Path", "PermissionsBoundary", "Tags")),
 		s.on(User, operation.Read("GetUser", s.getUser, "UserName")),
 		within("user", operation.Read("ListUsers", s.listUsers, "PathPrefix", "Marker", "MaxItems")),
-		s.on(User, operation.Write("UpdateUser", s.updateUser, "UserName", "NewUserName", "NewPath")),
+		s.renamed(User, operation.Write("UpdateUser", s.updateUser, "UserName", "NewUserName", "NewPath")),
 		s.on(User, operation.Write("DeleteUser", s.deleteUser, "UserName")),
 	}
 }
