@@ -85,7 +85,7 @@ func (s *Service) aliasPermitted(ctx context.Context, call *operation.Call, oper
 	alias := call.Scope.Alias(name)
 	call.About(keyType, alias)
 	q := about(operation)
-	return s.byIdentity(ctx, call, &q, alias, call.Scope.Account)
+	return s.byIdentity(ctx, call, &q, &target{arn: alias, account: call.Scope.Account})
 }
 
 // target checks, inside a transaction, that one more alias may point to k.

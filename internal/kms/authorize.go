@@ -104,11 +104,11 @@ func (c *keyContext) decide(on string) error {
 	return fault.New("AccessDeniedException", "%s", d.Message(&c.request, on))
 }
 
-// byIdentity asks for an action on a resource that has no policy of its own: the principal's policies decide.
-func (s *Service) byIdentity(ctx context.Context, call *operation.Call, q *question, resource, account string) error {
-	c := s.inquiry(ctx, call, q, &target{arn: resource, account: account})
+// byIdentity asks for an action on t, which has no policy of its own: the principal's policies decide.
+func (s *Service) byIdentity(ctx context.Context, call *operation.Call, q *question, t *target) error {
+	c := s.inquiry(ctx, call, q, t)
 	c.request.ResourcePolicy = nil
-	return c.decide("")
+	return c.decide(t.on)
 }
 
 // grantsFor are the grants of a key that may name p. Where child is not nil, only those count of which it may be made.

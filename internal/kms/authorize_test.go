@@ -131,7 +131,60 @@ func TestTagsOfANewKeyNeedTagResource(t *testing.T) {
 	}
 	_, err := w.as(alice, create)("CreateKey", &awskms.CreateKeyInput{Tags: tags("a", "1")})
 	w.isFault("CreateKey", err, "AccessDeniedException", "User: "+alice.ARN+
-		" is not authorized to perform: kms:TagResource on resource: * because no identity-based policy allows the kms:TagResource action")
+		" is not authorized to perform: kms:TagResource because no identity-based policy allows the kms:TagResource action")
+	for resource, enough := range map[string]bool{
+		"*": true, "arn:aws:kms:*:" + home.Account + ":key/*": true, home.Key("*"): true, "arn:aws:kms": true,
+		home.Key("1*"): false, arn.Scope{Account: home.Account, Region: "eu-west-1"}.Key("*"): false, home.Alias("alias/*"): false,
+	} {
+		tagging := identityPolicy(`{"Effect":"Allow","Action":"kms:TagResource","Resource":"` + resource + `"}`)
+		_, err := w.as(alice, create, tagging)("CreateKey", &awskms.CreateKeyInput{Tags: tags("a", "1")})
+		if fault.Is(err, "AccessDeniedException") == enough {
+			t.Errorf("on %s: %v", resource, err)
+		}
+	}
+}
+
+// TestTagsThatDifferByCase: a second tag of nearly the same name satisfies no condition and escapes none.
+func TestTagsThatDifferByCase(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	k := w.createKey()
+	request := func(key string) string { return `"aws:RequestTag/` + key + `":"blue"` }
+	for name, statements := range map[string][]string{
+		"an Allow": {statement("Allow", "", `"kms:TagResource"`, `{"StringEquals":{`+request("team")+`}}`)},
+		"a Deny": {statement("Allow", "", `"kms:TagResource"`, ""),
+			statement("Deny", "", `"kms:TagResource"`, `{"StringNotEquals":{`+request("Team")+`}}`)},
+	} {
+		for _, c := range []struct {
+			tags []types.Tag
+			ok   bool
+		}{
+			{tags("team", "blue"), true},
+			{tags("team", "blue", "Team", "blue"), true},
+			{tags("team", "blue", "Team", "red"), false},
+			{tags("Team", "red", "team", "blue"), false},
+		} {
+			_, err := w.as(alice, identityPolicy(strings.Join(statements, ",")))("TagResource", &awskms.TagResourceInput{KeyId: k.KeyId, Tags: c.tags})
+			if fault.Is(err, "AccessDeniedException") == c.ok {
+				t.Errorf("%s, %d tags: %v", name, len(c.tags), err)
+			}
+		}
+	}
+	w.must("TagResource", &awskms.TagResourceInput{KeyId: k.KeyId, Tags: tags("team", "blue", "Team", "red", "ſtatus", "open")})
+	for condition, ok := range map[string]bool{
+		`{"StringEquals":{"aws:ResourceTag/team":"blue"}}`:           false,
+		`{"StringEquals":{"aws:ResourceTag/team":["blue","red"]}}`:   true,
+		`{"StringEquals":{"aws:ResourceTag/status":"open"}}`:         false,
+		`{"StringEquals":{"aws:ResourceTag/ſTATUS":"open"}}`:         true,
+		`{"StringEquals":{"kms:EncryptionContext:team":"blue"}}`:     false,
+		`{"StringLike":{"kms:EncryptionContext:TEAM":"*"}}`:          true,
+		`{"StringEquals":{"kms:EncryptionContext:status":"closed"}}`: false,
+	} {
+		_, err := w.as(alice, identityPolicy(statement("Allow", "", `"kms:Encrypt"`, condition)))("Encrypt", &awskms.EncryptInput{
+			KeyId: k.KeyId, Plaintext: []byte("x"), EncryptionContext: map[string]string{"team": "blue", "Team": "red", "ſtatus": "closed"}})
+		if fault.Is(err, "AccessDeniedException") == ok {
+			t.Errorf("%s: %v", condition, err)
+		}
+	}
 }
 
 // TestAliasOperationsNeedAliasAndKeys has each of the permissions taken away in turn.

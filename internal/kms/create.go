@@ -18,6 +18,7 @@ import (
 	"keyward/internal/audit"
 	"keyward/internal/fault"
 	"keyward/internal/operation"
+	"keyward/internal/policy"
 )
 
 // discardTime bounds the removal of material whose key could not be kept.
@@ -61,18 +62,16 @@ func (s *Service) createKey(ctx context.Context, call *operation.Call, in *kms.C
 	return &kms.CreateKeyOutput{KeyMetadata: made}, nil
 }
 
-// mayCreate asks for CreateKey and, where there are tags, for TagResource: there is no key yet whose policy could tell.
+// mayCreate asks for CreateKey and, where there are tags, for TagResource. There is no key yet whose policy could tell, and
+// IAM policies must allow tags on all keys of the account and Region (AWS KMS Developer Guide, "Controlling access to tags").
 func (s *Service) mayCreate(ctx context.Context, call *operation.Call, asked []condition, tags []types.Tag) error {
-	for _, action := range []string{"CreateKey", "TagResource"} {
-		if action == "TagResource" && len(tags) == 0 {
-			continue
-		}
-		q := about(action, append(slices.Clone(asked), tagConditions(tags)...)...)
-		if err := s.byIdentity(ctx, call, &q, "*", call.Scope.Account); err != nil {
-			return err
-		}
+	asked = append(slices.Clone(asked), tagConditions(tags)...)
+	create, tag := about("CreateKey", asked...), about("TagResource", asked...)
+	err := s.byIdentity(ctx, call, &create, &target{arn: "*", account: call.Scope.Account})
+	if err != nil || len(tags) == 0 {
+		return err
 	}
-	return nil
+	return s.byIdentity(ctx, call, &tag, &target{arn: call.Scope.Key("*"), account: call.Scope.Account, on: policy.OnNothing})
 }
 
 // conditions are the condition keys of a new key; kind is that of a multi-Region key.

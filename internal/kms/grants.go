@@ -253,7 +253,7 @@ func (s *Service) mayListRetirable(ctx context.Context, call *operation.Call, re
 		return err
 	}
 	q := about("ListRetirableGrants")
-	return s.byIdentity(ctx, call, &q, retiring, a.Account)
+	return s.byIdentity(ctx, call, &q, &target{arn: retiring, account: a.Account})
 }
 
 func (s *Service) grantEntries(ctx context.Context, found []Grant) ([]types.GrantListEntry, error) {

@@ -77,9 +77,12 @@ func (d Decision) String() string {
 // OnCiphertext stands for the resource in messages about a ciphertext whose key the caller did not name.
 const OnCiphertext = "the resource associated with this ciphertext"
 
+// OnNothing leaves the resource out of messages about what is only to be made.
+const OnNothing = "nothing"
+
 // Message is the message of the AccessDeniedException for a refused request, in the words of AWS (IAM guide,
 // "Troubleshoot access denied error messages"; KMS's own words for resources of other accounts, whose existence it does
-// not confirm). on names the resource if it is not to be named by its ARN: "" or OnCiphertext.
+// not confirm). on names the resource if it is not to be named by its ARN: "", OnCiphertext or OnNothing.
 func (d Decision) Message(r *Request, on string) string {
 	var b strings.Builder
 	if r.Principal != nil {
@@ -87,6 +90,7 @@ func (d Decision) Message(r *Request, on string) string {
 	}
 	b.WriteString("not authorized to perform: " + r.Action)
 	switch {
+	case on == OnNothing:
 	case on != "":
 		b.WriteString(" on " + on)
 	case d.Foreign && (r.ResourcePolicy == nil || r.ResourcePolicy.Kind != Trust):
