@@ -324,7 +324,7 @@ func TestRotationOfImportedMaterial(t *testing.T) {
 	in = w.wrapped(id, key256(3))
 	in.ImportType = types.ImportTypeNewKeyMaterial
 	_, err := w.invoke(w.call("ImportKeyMaterial"), "ImportKeyMaterial", in)
-	because := " cannot be imported into KMS key " + id + ", because another key material (id: " + second + ") is pending rotation."
+	because := " cannot be imported into KMS key " + *k.Arn + ", because another key material (id: " + second + ") is pending rotation."
 	if f, ok := fault.As(err); !ok || f.Code != "KMSInvalidStateException" || !strings.HasSuffix(f.Message, because) {
 		t.Errorf("while another one is pending: %v", err)
 	}

@@ -47,7 +47,7 @@ func (k *Key) welcome(m MaterialRecord) error {
 		return incorrectMaterial("The key material was imported into this key before: import it as EXISTING_KEY_MATERIAL.")
 	case k.waiting() != nil:
 		return fault.New("KMSInvalidStateException", "New key material (id: %s) cannot be imported into KMS key %s, "+
-			"because another key material (id: %s) is pending rotation.", m.ID, k.ID, k.waiting().ID)
+			"because another key material (id: %s) is pending rotation.", m.ID, k.ARN(), k.waiting().ID)
 	}
 	m.State = types.KeyMaterialStatePendingRotation
 	k.Others = append(slices.Clone(k.Others), m)
