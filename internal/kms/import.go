@@ -50,7 +50,7 @@ func (s *Service) importKeyMaterial(
 		return nil, err
 	}
 	_, err = s.alterFamily(ctx, call, "ImportKeyMaterial", k, func(tx Tx, k *Key, family []*Key, response *audit.Members) error {
-		response.Add("keyMaterialId", brought.ID)
+		response.Add("keyMaterialId", k.told(brought.ID))
 		return takeIn(tx, k, family, brought, in)
 	})
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *Service) importKeyMaterial(
 	if in.ValidTo != nil { // perhaps before Run looks again
 		s.Wake()
 	}
-	return &kms.ImportKeyMaterialOutput{KeyId: &k.arn, KeyMaterialId: &brought.ID}, nil
+	return &kms.ImportKeyMaterialOutput{KeyId: &k.arn, KeyMaterialId: k.told(brought.ID)}, nil
 }
 
 func logImport(call *operation.Call, in *kms.ImportKeyMaterialInput) {

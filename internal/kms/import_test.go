@@ -68,10 +68,10 @@ func (w *world) wrappedWith(p *awskms.GetParametersForImportOutput, id string, m
 	}
 }
 
-// bring imports material and returns its id.
+// bring imports material and returns its id; empty for keys whose materials have none.
 func (w *world) bring(in *awskms.ImportKeyMaterialInput) string {
 	w.Helper()
-	return *do[awskms.ImportKeyMaterialOutput](w, "ImportKeyMaterial", in).KeyMaterialId
+	return aws.ToString(do[awskms.ImportKeyMaterialOutput](w, "ImportKeyMaterial", in).KeyMaterialId)
 }
 
 // bringNew imports material that the key has not had, and returns its id. It expires unless end is zero.
@@ -272,11 +272,19 @@ func TestImportIntoKeysOfOtherSpecs(t *testing.T) {
 	short.EncryptedKeyMaterial = short.EncryptedKeyMaterial[1:]
 	w.refused("ImportKeyMaterial", short, "ValidationException", "Invalid encrypted key size.")
 
-	w.bring(w.wrapped(*k.KeyId, mine))
+	if id := w.bring(w.wrapped(*k.KeyId, mine)); id != "" {
+		t.Errorf("material of a key that takes no other is told of as %s", id)
+	}
 	out := do[awskms.SignOutput](w, "Sign", &awskms.SignInput{KeyId: k.KeyId, Message: []byte("x"), SigningAlgorithm: "ECDSA_SHA_256"})
 	w.refused("ImportKeyMaterial", w.wrapped(*k.KeyId, private(elliptic.P256())), "IncorrectKeyMaterialException",
 		"The key material is not the same as was imported into this key before.")
-	w.must("DeleteImportedKeyMaterial", &awskms.DeleteImportedKeyMaterialInput{KeyId: k.KeyId})
+	deleted := do[awskms.DeleteImportedKeyMaterialOutput](w, "DeleteImportedKeyMaterial", &awskms.DeleteImportedKeyMaterialInput{KeyId: k.KeyId})
+	if deleted.KeyMaterialId != nil {
+		t.Errorf("deleted %s", *deleted.KeyMaterialId)
+	}
+	if text := strings.Join(append(w.events("ImportKeyMaterial"), w.events("DeleteImportedKeyMaterial")...), "\n"); strings.Contains(text, "keyMaterialId") {
+		t.Error(text)
+	}
 	w.refused("GetPublicKey", &awskms.GetPublicKeyInput{KeyId: k.KeyId}, "KMSInvalidStateException", *k.Arn+" is pending import.")
 	w.bring(w.wrapped(*k.KeyId, mine))
 	w.must("Verify", &awskms.VerifyInput{KeyId: k.KeyId, Message: []byte("x"), Signature: out.Signature, SigningAlgorithm: "ECDSA_SHA_256"})

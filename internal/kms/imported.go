@@ -9,6 +9,15 @@ import (
 // imported reports whether the key's material comes from its owner.
 func (k *Key) imported() bool { return k.Origin == types.OriginTypeExternal }
 
+// told is the id of one of the key's materials as callers and events see it: those of symmetric encryption keys only, which
+// can have several, have one (AWS KMS API Reference, ImportKeyMaterial). It is nil for others.
+func (k *Key) told(materialID string) *string {
+	if k.Spec != types.KeySpecSymmetricDefault {
+		return nil
+	}
+	return optional(materialID)
+}
+
 // held reports whether the material itself is there; imported material can be gone while its record stays.
 func (m *MaterialRecord) held() bool { return len(m.Wrapped) > 0 }
 

@@ -132,14 +132,14 @@ func (s *Service) deleteImportedKeyMaterial(
 		} else if k.record(id) == nil {
 			return fault.New("NotFoundException", "Key material '%s' does not exist", id)
 		}
-		response.Add("keyMaterialId", optional(id))
+		response.Add("keyMaterialId", k.told(id))
 		return giveUp(tx, k, family, id)
 	})
 	if err != nil {
 		return nil, err
 	}
 	s.forget(ctx, k.Key, id)
-	return &kms.DeleteImportedKeyMaterialOutput{KeyId: &k.arn, KeyMaterialId: optional(id)}, nil
+	return &kms.DeleteImportedKeyMaterialOutput{KeyId: &k.arn, KeyMaterialId: k.told(id)}, nil
 }
 
 // giveUp removes imported material of k. What belongs to the key for good is remembered, so that it can be imported
@@ -201,7 +201,7 @@ func (k *Key) expired(now time.Time) *MaterialRecord {
 func (s *Service) expire(ctx context.Context, k *Key, id string) error {
 	event := s.serviceEvent("DeleteExpiredKeyMaterial", k)
 	event.Details.Add("keyId", k.ID)
-	event.Details.Add("keyMaterialId", id)
+	event.Details.Add("keyMaterialId", k.told(id))
 	err := s.changeFamily(ctx, event, k, func(tx Tx, family []*Key) error {
 		current := memberIn(family, k)
 		if current == nil {
