@@ -230,10 +230,15 @@ func clockOffset(ctx context.Context, db *sqlite.DB) (time.Duration, error) {
 // serve reports when a listener stops for any reason but being closed.
 func (i *installation) serve(s interface{ Serve(l net.Listener) error }, l net.Listener) {
 	if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		select {
-		case i.failed <- fmt.Errorf("serving %s: %w", l.Addr(), err):
-		default: // one reason to stop is enough
-		}
+		i.fail(fmt.Errorf("serving %s: %w", l.Addr(), err))
+	}
+}
+
+// fail tells Run that a part cannot go on. It does not wait: one reason to stop is enough, and nobody asks for another.
+func (i *installation) fail(err error) {
+	select {
+	case i.failed <- err:
+	default:
 	}
 }
 
@@ -317,7 +322,7 @@ func (i *installation) openClusters(ctx context.Context) error {
 	i.clock.OnMove(i.clusters.Wake)
 	i.background(func(ctx context.Context) {
 		if err := i.clusters.Run(ctx); err != nil && ctx.Err() == nil {
-			i.failed <- fmt.Errorf("keeping clusters: %w", err)
+			i.fail(fmt.Errorf("keeping clusters: %w", err))
 		}
 	})
 	return nil
