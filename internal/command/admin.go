@@ -98,10 +98,7 @@ func parseInstant(s string) (time.Time, error) {
 // Run delivers.
 func (c *trailDeliver) Run(ctx context.Context, _ Env) error {
 	err := server.DeliverTrail(ctx, c.Data)
-	if errors.Is(err, server.ErrNotRunning) {
-		return hinted{err, "keyward up --data " + c.Data}
-	}
-	return err
+	return notRunning(err, c.Data)
 }
 
 // Run prints the keys.

@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"errors"
 	"io"
 
 	"keyward/internal/server"
@@ -20,8 +19,5 @@ func (c *hsmAuditCommand) Run(ctx context.Context, env Env) error {
 		_, err := io.WriteString(env.Stdout, record+"\n")
 		return err
 	})
-	if errors.Is(err, server.ErrNotRunning) {
-		return hinted{err, "keyward up --data " + c.Data}
-	}
-	return err
+	return notRunning(err, c.Data)
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"keyward/internal/identity"
@@ -89,24 +88,4 @@ func Accounts(ctx context.Context, dir string) (all []Account, err error) {
 	}
 	err = json.Unmarshal(text, &all)
 	return all, err
-}
-
-// askAdmin sends one command and reads its answer; a refusal is an error with its text.
-func askAdmin(ctx context.Context, dir, method, path string) ([]byte, error) {
-	response, err := callAdmin(ctx, dir, method, path)
-	if errors.Is(err, errNotRunning) {
-		return nil, fmt.Errorf("%w (%s)", ErrNotRunning, dir)
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		return nil, err
-	}
-	if response.StatusCode != http.StatusOK {
-		return nil, errors.New(strings.TrimSpace(string(text)))
-	}
-	return text, nil
 }

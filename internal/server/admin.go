@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"time"
 
 	"keyward/internal/clock"
@@ -38,7 +41,7 @@ func (i *installation) openAdmin(context.Context) error {
 		return err
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /trail/deliver", i.deliverTrail)
+	mux.HandleFunc("POST "+trailPath, i.deliverTrail)
 	mux.HandleFunc("GET "+hsmAuditPath, i.serveHsmAudit)
 	mux.HandleFunc("POST "+accountsPath, i.createAccount)
 	mux.HandleFunc("GET "+accountsPath, i.listAccounts)
@@ -58,6 +61,7 @@ func serveClock(mux *http.ServeMux, c *clock.Clock, keep settings) {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(ClockReply{c.Now().UTC(), c.Offset().String()}) // the client is gone if this fails
 	}
+	var moving sync.Mutex // held from the reading of the offset until it is another one
 	mux.HandleFunc("GET /clock", func(w http.ResponseWriter, _ *http.Request) { answer(w) })
 	mux.HandleFunc("POST /clock/advance", func(w http.ResponseWriter, r *http.Request) {
 		by, err := time.ParseDuration(r.URL.Query().Get("by"))
@@ -65,6 +69,8 @@ func serveClock(mux *http.ServeMux, c *clock.Clock, keep settings) {
 			http.Error(w, "by must be a duration that is not negative", http.StatusBadRequest)
 			return
 		}
+		moving.Lock()
+		defer moving.Unlock()
 		// Kept first: the clock must not run back at the next start.
 		if err := keep.PutSetting(r.Context(), offsetSetting, []byte((c.Offset() + by).String())); err != nil {
 			http.Error(w, "the new time could not be kept: "+err.Error(), http.StatusInternalServerError)
@@ -137,6 +143,34 @@ func callAdmin(ctx context.Context, dir, method, path string) (*http.Response, e
 		return nil, fmt.Errorf("%w: %w", errNotRunning, err)
 	}
 	return response, nil
+}
+
+// ErrNotRunning is returned where no `up` runs on the data folder.
+var ErrNotRunning = errors.New("keyward is not running on this data folder")
+
+// maxReply bounds an answer to a command, in bytes. The longest is a page of an HSM's audit log.
+const maxReply = 8 << 20
+
+// askAdmin sends one command and reads its answer; a refusal is an error with its text.
+func askAdmin(ctx context.Context, dir, method, path string) ([]byte, error) {
+	response, err := callAdmin(ctx, dir, method, path)
+	if errors.Is(err, errNotRunning) {
+		return nil, fmt.Errorf("%w (%s): %w", ErrNotRunning, dir, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxReply+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(text) > maxReply:
+		return nil, fmt.Errorf("the installation answers with more than %d bytes", maxReply)
+	case response.StatusCode/100 != 2:
+		return nil, errors.New(strings.TrimSpace(string(text)))
+	}
+	return text, nil
 }
 
 // ErrNoRehearsal is returned where no `up --dev` runs on the data folder.

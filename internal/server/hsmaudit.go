@@ -3,13 +3,10 @@ package server
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"keyward/internal/hsmproto"
@@ -18,7 +15,6 @@ import (
 const (
 	hsmAuditPath = "/hsm/audit"
 	hsmAuditTime = 10 * time.Second // for one page
-	maxAuditPage = 8 << 20          // bytes of one page in JSON
 )
 
 // serveHsmAudit answers a page of an HSM's audit log.
@@ -63,20 +59,9 @@ func HsmAudit(ctx context.Context, dir, hsmID string, each func(record string) e
 
 func hsmAuditPage(ctx context.Context, dir, hsmID string, from uint64) (page hsmproto.AuditLogReply, err error) {
 	query := url.Values{"hsm": {hsmID}, "from": {strconv.FormatUint(from, 10)}}
-	response, err := callAdmin(ctx, dir, http.MethodGet, hsmAuditPath+"?"+query.Encode())
-	if errors.Is(err, errNotRunning) {
-		return page, fmt.Errorf("%w (%s): %w", ErrNotRunning, dir, err)
-	}
+	body, err := askAdmin(ctx, dir, http.MethodGet, hsmAuditPath+"?"+query.Encode())
 	if err != nil {
-		return page, err
-	}
-	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAuditPage))
-	if err != nil {
-		return page, err
-	}
-	if response.StatusCode != http.StatusOK {
-		return page, fmt.Errorf("reading the audit log of %s: %s", hsmID, strings.TrimSpace(string(body)))
+		return page, fmt.Errorf("reading the audit log of %s: %w", hsmID, err)
 	}
 	return page, json.Unmarshal(body, &page)
 }

@@ -4,17 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"keyward/internal/cloudtrail"
 	"keyward/internal/fault"
 	"keyward/internal/storage/sqlite"
 )
+
+const trailPath = "/trail/deliver"
 
 // lastDelivery bounds the delivery of the trail's files when the installation closes.
 const lastDelivery = 20 * time.Second
@@ -49,23 +49,10 @@ func (i *installation) deliverTrail(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// ErrNotRunning is returned where no `up` runs on the data folder.
-var ErrNotRunning = errors.New("keyward is not running on this data folder")
-
 // DeliverTrail makes the installation that runs on the data folder dir deliver its audit trail's files now.
 func DeliverTrail(ctx context.Context, dir string) error {
-	response, err := callAdmin(ctx, dir, http.MethodPost, "/trail/deliver")
-	if errors.Is(err, errNotRunning) {
-		return fmt.Errorf("%w (%s): %w", ErrNotRunning, dir, err)
-	}
-	if err != nil {
-		return err
-	}
-	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode != http.StatusNoContent {
-		const enough = 4 << 10
-		text, err := io.ReadAll(io.LimitReader(response.Body, enough))
-		return errors.Join(fmt.Errorf("delivering the audit trail: %s", strings.TrimSpace(string(text))), err)
+	if _, err := askAdmin(ctx, dir, http.MethodPost, trailPath); err != nil {
+		return fmt.Errorf("delivering the audit trail: %w", err)
 	}
 	return nil
 }
@@ -89,12 +76,12 @@ func VerifyTrail(ctx context.Context, t TrailFiles) (_ cloudtrail.Report, err er
 	if err != nil {
 		return cloudtrail.Report{}, err
 	}
-	now := time.Now()
-	if offset, err := clockOffset(ctx, db); err == nil {
-		now = now.Add(offset)
+	offset, err := clockOffset(ctx, db)
+	if err != nil {
+		return cloudtrail.Report{}, err
 	}
 	return cloudtrail.Verify(ctx, cloudtrail.Source{
-		Dir: filepath.Join(t.Data, "trail"), Keys: keys, Store: db.Trail(), From: t.From, To: t.To, Now: now,
+		Dir: filepath.Join(t.Data, "trail"), Keys: keys, Store: db.Trail(), From: t.From, To: t.To, Now: time.Now().Add(offset),
 	})
 }
 
