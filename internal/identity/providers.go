@@ -37,13 +37,14 @@ func onProvider(row operation.Row) operation.Row {
 // ARN names the provider.
 func (p *Provider) ARN() string { return arn.IAM(p.Account, "oidc-provider/"+p.URL) }
 
-// host is an issuer's URL as IAM names it: without the scheme and a slash at the end.
+// host is an issuer's URL as IAM names it, in ARNs and condition keys: without the scheme. A slash at the end, which some
+// issuers have in their names, is part of it.
 func host(address string) string {
 	_, rest, found := strings.Cut(address, "://")
 	if !found {
 		rest = address
 	}
-	return strings.TrimSuffix(rest, "/")
+	return rest
 }
 
 var errIssuer = validationError("Invalid Open ID Connect Provider URL")

@@ -2,6 +2,8 @@ package identity
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/rsa"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -59,6 +61,9 @@ const (
 	// keysRest is how long a provider is not asked again after it was asked, whatever came of it: nobody can make
 	// keyward ask for keys by sending it tokens.
 	keysRest = 10 * time.Second
+	// maxKeys is how many keys of a kind a provider may have (IAM User Guide, "Create an OpenID Connect (OIDC) identity
+	// provider in IAM").
+	maxKeys = 100
 )
 
 // errUnreachable: the provider does not answer, or not as OpenID Connect Discovery says.
@@ -75,7 +80,7 @@ type keyring struct {
 // ring is one provider's keys. Its lock is held while they are fetched, so that many tokens cost one fetch.
 type ring struct {
 	mu      sync.Mutex
-	keys    jose.JSONWebKeySet
+	keys    []jose.JSONWebKey
 	fetched time.Time
 	err     error
 }
@@ -143,8 +148,8 @@ func (k *keyring) ring(issuer string) *ring {
 
 // matching are the signature keys with an id, or all of them for a token that names none.
 func (r *ring) matching(id string) (keys []jose.JSONWebKey) {
-	for _, key := range r.keys.Keys {
-		if (id == "" || key.KeyID == id) && key.Use != "enc" && key.IsPublic() {
+	for _, key := range r.keys {
+		if (id == "" || key.KeyID == id) && key.Use != "enc" {
 			keys = append(keys, key)
 		}
 	}
@@ -152,7 +157,7 @@ func (r *ring) matching(id string) (keys []jose.JSONWebKey) {
 }
 
 // fetch reads an issuer's configuration and the keys that it points to.
-func (k *keyring) fetch(ctx context.Context, issuer string) (keys jose.JSONWebKeySet, err error) {
+func (k *keyring) fetch(ctx context.Context, issuer string) ([]jose.JSONWebKey, error) {
 	// One caller that hangs up does not fail the others that wait for the same keys.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTime)
 	defer cancel()
@@ -162,16 +167,46 @@ func (k *keyring) fetch(ctx context.Context, issuer string) (keys jose.JSONWebKe
 	}
 	address, err := url.JoinPath(issuer, ".well-known", "openid-configuration")
 	if err != nil {
-		return keys, fmt.Errorf("%w: %w", errUnreachable, err)
+		return nil, fmt.Errorf("%w: %w", errUnreachable, err)
 	}
 	if err := k.get(ctx, address, &configuration); err != nil {
-		return keys, err
+		return nil, err
 	}
 	if configuration.Issuer != issuer {
-		return keys, fmt.Errorf("%w: it calls itself %q", errUnreachable, configuration.Issuer)
+		return nil, fmt.Errorf("%w: it calls itself %q", errUnreachable, configuration.Issuer)
 	}
-	err = k.get(ctx, configuration.JWKSURI, &keys)
-	return keys, err
+	var set struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	if err := k.get(ctx, configuration.JWKSURI, &set); err != nil {
+		return nil, err
+	}
+	return readKeys(set.Keys)
+}
+
+// readKeys takes those of a provider's keys that tokens may be signed with. What it uses for other things, or what is not
+// understood here, is passed over (RFC 7517, section 5).
+func readKeys(set []json.RawMessage) (keys []jose.JSONWebKey, err error) {
+	var ofRSA, ofEC int
+	for _, text := range set {
+		var key jose.JSONWebKey
+		if json.Unmarshal(text, &key) != nil {
+			continue
+		}
+		switch key.Key.(type) {
+		case *rsa.PublicKey:
+			ofRSA++
+		case *ecdsa.PublicKey:
+			ofEC++
+		default:
+			continue
+		}
+		if ofRSA > maxKeys || ofEC > maxKeys {
+			return nil, fmt.Errorf("the provider has more than %d keys of a kind", maxKeys)
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
 }
 
 // get reads a JSON document from where an issuer may be.

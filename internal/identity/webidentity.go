@@ -104,7 +104,7 @@ func (s *Service) vouched(ctx context.Context, account, token string) (*Provider
 		return nil, nil, invalidToken("The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)").Because(err)
 	}
 	p, err := s.config.Store.Provider(ctx, account, host(unproven.Issuer))
-	if isMissing(err) || err == nil && unproven.Issuer != p.issuer() && unproven.Issuer != p.issuer()+"/" {
+	if isMissing(err) || err == nil && unproven.Issuer != p.issuer() {
 		return nil, nil, invalidToken("No OpenIDConnect provider found in your account for %s", unproven.Issuer)
 	}
 	if err != nil {
@@ -132,20 +132,19 @@ func (p *Provider) issuer() string {
 	return "https://" + p.URL
 }
 
-// tokenLeeway is what the provider's clock may be off.
-const tokenLeeway = time.Minute
+// tokenLeeway is what the provider's clock may be off (IAM User Guide, "OIDC federation").
+const tokenLeeway = 5 * time.Minute
 
 // check holds a token that its provider signed against the time and the audiences that it may be for.
 func (c *claims) check(p *Provider, now time.Time) error {
-	if c.Expiry == nil || c.Subject == "" {
-		return invalidToken("Missing a required claim: exp, sub")
+	if c.Expiry == nil || c.IssuedAt == nil || c.Subject == "" {
+		return invalidToken("Missing a required claim: exp, iat, sub")
 	}
-	if ends := c.Expiry.Time(); !now.Before(ends) {
+	if ends := c.Expiry.Time(); !now.Before(ends.Add(tokenLeeway)) {
 		return fault.New("ExpiredTokenException", "Token expired: current date/time %d must be before the expiration date/time %d",
 			now.Unix(), ends.Unix())
 	}
-	if c.NotBefore != nil && now.Add(tokenLeeway).Before(c.NotBefore.Time()) ||
-		c.IssuedAt != nil && now.Add(tokenLeeway).Before(c.IssuedAt.Time()) {
+	if c.NotBefore != nil && now.Add(tokenLeeway).Before(c.NotBefore.Time()) || now.Add(tokenLeeway).Before(c.IssuedAt.Time()) {
 		return invalidToken("Token is not valid yet")
 	}
 	for _, audience := range append([]string{c.AuthorizedParty}, c.Audience...) {

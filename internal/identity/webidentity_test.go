@@ -25,7 +25,8 @@ import (
 // issuer is an identity provider on this machine.
 type issuer struct {
 	*httptest.Server
-	keys    atomic.Pointer[jose.JSONWebKeySet]
+	keys    atomic.Pointer[[]any]
+	name    string // what it calls itself
 	asked   atomic.Int32
 	private crypto.Signer
 }
@@ -42,12 +43,13 @@ func newIssuer(t *testing.T) *issuer {
 		}
 	}
 	mux.HandleFunc("/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, map[string]string{"issuer": i.URL, "jwks_uri": i.URL + "/keys"})
+		answer(w, map[string]string{"issuer": i.name, "jwks_uri": i.URL + "/keys"})
 	})
 	mux.HandleFunc("/keys", func(w http.ResponseWriter, _ *http.Request) {
 		i.asked.Add(1)
-		answer(w, i.keys.Load())
+		answer(w, map[string]any{"keys": *i.keys.Load()})
 	})
+	i.name = i.URL
 	i.rotate(t, "first")
 	return i
 }
@@ -60,12 +62,12 @@ func (i *issuer) rotate(t *testing.T, id string) {
 		t.Fatal(err)
 	}
 	i.private = k
-	i.keys.Store(&jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: k.Public(), KeyID: id, Algorithm: "RS256", Use: "sig"}}})
+	i.keys.Store(&[]any{jose.JSONWebKey{Key: k.Public(), KeyID: id, Algorithm: "RS256", Use: "sig"}})
 }
 
 func (i *issuer) claims() map[string]any {
 	now := time.Now()
-	return map[string]any{"iss": i.URL, "aud": "app", "sub": "repo:x", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()}
+	return map[string]any{"iss": i.name, "aud": "app", "sub": "repo:x", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix()}
 }
 
 // sign makes a token; alg and key may be others than the issuer's.
@@ -85,9 +87,9 @@ func sign(t *testing.T, alg jose.SignatureAlgorithm, key any, id string, claims 
 // federated makes the issuer a provider of the account, with a role for its subject.
 func (w *world) federated(i *issuer) (role *string) {
 	w.Helper()
-	p, err := w.iam(w.admin).CreateOpenIDConnectProvider(w.Context(), &iam.CreateOpenIDConnectProviderInput{Url: &i.URL, ClientIDList: []string{"app"}})
+	p, err := w.iam(w.admin).CreateOpenIDConnectProvider(w.Context(), &iam.CreateOpenIDConnectProviderInput{Url: &i.name, ClientIDList: []string{"app"}})
 	w.must(err)
-	host := strings.TrimPrefix(i.URL, "http://")
+	host := strings.TrimPrefix(i.name, "http://")
 	return w.role("web", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Federated":"`+*p.OpenIDConnectProviderArn+`"},
 		"Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringEquals":{"`+host+`:aud":"app"},"StringLike":{"`+host+`:sub":"repo:*"}}}]}`, listKeys)
 }
@@ -149,11 +151,14 @@ func TestTokensThatProveNothing(t *testing.T) {
 		"another kind of key":           {sign(t, jose.ES256, curve, "first", i.claims()), "InvalidIdentityToken"},
 		"an unknown key":                {sign(t, jose.RS256, i.private, "second", i.claims()), "InvalidIdentityToken"},
 		"changed":                       {parts[0] + "." + strings.Split(sign(t, jose.RS256, i.private, "first", with("sub", "repo:y")), ".")[1] + "." + parts[2], "InvalidIdentityToken"},
+		"the issuer and a slash":        {sign(t, jose.RS256, i.private, "first", with("iss", i.URL+"/")), "InvalidIdentityToken"},
 		"another issuer":                {sign(t, jose.RS256, i.private, "first", with("iss", "https://issuer.example")), "InvalidIdentityToken"},
 		"the issuer over TLS":           {sign(t, jose.RS256, i.private, "first", with("iss", strings.Replace(i.URL, "http", "https", 1))), "InvalidIdentityToken"},
 		"for somebody else":             {sign(t, jose.RS256, i.private, "first", with("aud", "other")), "InvalidIdentityToken"},
-		"expired":                       {sign(t, jose.RS256, i.private, "first", with("exp", time.Now().Add(-time.Second).Unix())), "ExpiredTokenException"},
+		"expired":                       {sign(t, jose.RS256, i.private, "first", with("exp", time.Now().Add(-5*time.Minute-time.Second).Unix())), "ExpiredTokenException"},
 		"without an end":                {sign(t, jose.RS256, i.private, "first", with("exp", nil)), "InvalidIdentityToken"},
+		"without a beginning":           {sign(t, jose.RS256, i.private, "first", with("iat", nil)), "InvalidIdentityToken"},
+		"expired by a slow clock":       {sign(t, jose.RS256, i.private, "first", with("exp", time.Now().Add(-4*time.Minute).Unix())), ""},
 		"not valid yet":                 {sign(t, jose.RS256, i.private, "first", with("nbf", time.Now().Add(time.Hour).Unix())), "InvalidIdentityToken"},
 		"without a subject":             {sign(t, jose.RS256, i.private, "first", with("sub", "")), "InvalidIdentityToken"},
 		"a subject not wanted":          {sign(t, jose.RS256, i.private, "first", with("sub", "user:x")), "AccessDenied"},
@@ -187,6 +192,47 @@ func TestNewKeysOfAProvider(t *testing.T) {
 	if n := i.asked.Load(); n != 2 {
 		t.Errorf("keys were fetched %d times", n)
 	}
+}
+
+// TestASlashIsPartOfTheName has an issuer that calls itself as Auth0's do.
+func TestASlashIsPartOfTheName(t *testing.T) {
+	w, i := newWorld(t), newIssuer(t)
+	i.name += "/"
+	role := w.federated(i)
+	out, err := w.web(role, sign(t, jose.RS256, i.private, "first", i.claims()))
+	w.must(err)
+	if want := "arn:aws:iam::" + account + ":oidc-provider/" + strings.TrimPrefix(i.name, "http://"); *out.Provider != want {
+		t.Errorf("provider %s, not %s", *out.Provider, want)
+	}
+	claims := i.claims()
+	claims["iss"] = i.URL
+	if _, err := w.web(role, sign(t, jose.RS256, i.private, "first", claims)); code(err) != "InvalidIdentityToken" {
+		t.Errorf("without it: %v", err)
+	}
+}
+
+func TestKeysThatAreForOthers(t *testing.T) {
+	w, i := newWorld(t), newIssuer(t)
+	role := w.federated(i)
+	own := (*i.keys.Load())[0]
+	keys := []any{
+		map[string]string{"kty": "OKP", "crv": "X25519", "kid": "first", "x": "3p7bfXt9wbTTW2HC7OQ1Nz-DQ8hbeGdNrfx-FG-IK08"},
+		map[string]string{"kty": "EC", "crv": "secp256k1", "kid": "first", "x": "AA", "y": "AA"},
+		map[string]string{"kty": "oct", "kid": "first", "k": "AAAA"}, "no key", own,
+	}
+	i.keys.Store(&keys)
+	token := sign(t, jose.RS256, i.private, "first", i.claims())
+	_, err := w.web(role, token)
+	w.must(err)
+
+	for range 100 {
+		keys = append(keys, own)
+	}
+	i.keys.Store(&keys)
+	w.ahead.Store(int64(11 * time.Minute))
+	_, err = w.web(role, token)
+	w.refused("more than 100 of a kind", err, "InvalidIdentityToken", "Couldn't retrieve verification key from your identity provider, "+
+		"please reference AssumeRoleWithWebIdentity documentation for requirements")
 }
 
 func TestProvidersThatAreOutOfReach(t *testing.T) {
