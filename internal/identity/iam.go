@@ -98,10 +98,10 @@ const (
 // maxInline is the size of all inline policies of an entity together, without whitespace.
 var maxInline = map[Kind]int{User: 2048, Group: 5120, Role: 10240}
 
-// size is that of a document as IAM counts it: without whitespace.
+// size is that of a document as IAM counts it: in characters, without whitespace.
 func size(document string) (n int) {
-	for i := range len(document) {
-		if !strings.ContainsRune(" \t\r\n", rune(document[i])) {
+	for _, c := range document {
+		if !strings.ContainsRune(" \t\r\n", c) {
 			n++
 		}
 	}

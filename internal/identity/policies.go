@@ -18,6 +18,7 @@ import (
 	"keyward/internal/audit"
 	"keyward/internal/fault"
 	"keyward/internal/operation"
+	"keyward/internal/policy"
 )
 
 func (s *Service) policyRows() []operation.Row {
@@ -97,11 +98,19 @@ func (s *Service) createPolicy(ctx context.Context, c *operation.Call, in *iam.C
 	return &iam.CreatePolicyOutput{Policy: made}, err
 }
 
+// checkManaged reads the text of a managed policy, which must be of the language's newer version.
 func checkManaged(document string) error {
 	if size(document) > maxManagedSize {
 		return overQuota("PolicySize", maxManagedSize)
 	}
-	return checkDocument(document)
+	d, err := policy.ParseIdentity([]byte(document))
+	if err != nil {
+		return malformedPolicy(err)
+	}
+	if d.Version != policy.Version2012 {
+		return fault.New("MalformedPolicyDocument", "Policy document must be version %s or greater.", policy.Version2012)
+	}
+	return nil
 }
 
 // usage counts the entities of an account that have a policy.

@@ -10,6 +10,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 )
 
+// oldPolicy is of the language's older version, which inline policies may be.
+const oldPolicy = `{"Statement":[{"Effect":"Allow","Action":"kms:ListKeys","Resource":"*"}]}`
+
 // TestRefusalsAsRecorded has the codes and sentences that IAM and STS were recorded to answer.
 func TestRefusalsAsRecorded(t *testing.T) {
 	w := newWorld(t)
@@ -41,6 +44,8 @@ func TestRefusalsAsRecorded(t *testing.T) {
 	_, twice := admin.TagPolicy(ctx, &iam.TagPolicyInput{PolicyArn: own, Tags: []types.Tag{
 		{Key: aws.String("a"), Value: name}, {Key: aws.String("a"), Value: name},
 	}})
+	_, old := admin.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: name, PolicyDocument: aws.String(oldPolicy)})
+	_, oldVersion := admin.CreatePolicyVersion(ctx, &iam.CreatePolicyVersionInput{PolicyArn: own, PolicyDocument: aws.String(oldPolicy)})
 	_, malformed := w.assume(w.admin, aws.String("nothing-valid-in-here"), nil)
 	_, noRole := w.assume(w.admin, aws.String("arn:aws:iam::"+account+":user/admin"), nil)
 	_, webRole := w.sts(w.admin).AssumeRoleWithWebIdentity(ctx, &sts.AssumeRoleWithWebIdentityInput{
@@ -66,6 +71,8 @@ func TestRefusalsAsRecorded(t *testing.T) {
 		{"delete no provider", goneProvider, "NoSuchEntity", "OpenId connect Provider " + *noProvider + " cannot be found."},
 		{"thumbprints", thumbprints, "InvalidInput", "Thumbprint list must contain fewer than 5 entries."},
 		{"a policy's tag twice", twice, "InvalidInput", "Duplicate tag keys found."},
+		{"an old policy", old, "MalformedPolicyDocument", "Policy document must be version 2012-10-17 or greater."},
+		{"an old version", oldVersion, "MalformedPolicyDocument", "Policy document must be version 2012-10-17 or greater."},
 		{"assume no ARN", malformed, "ValidationError", "nothing-valid-in-here is invalid"},
 		{"assume a user", noRole, "ValidationError", "Request ARN is invalid"},
 		{"assume a provider", webRole, "ValidationError", "Request ARN is invalid"},
