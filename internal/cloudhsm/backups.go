@@ -64,11 +64,10 @@ func existing(read func(arn.Scope, string) (*Backup, error), scope arn.Scope, id
 func (s *Service) sourceBackup(ctx context.Context, scope arn.Scope, name string) (*Backup, error) {
 	id := name
 	if arn.Is(name) {
-		parsed, err := arn.Parse(name)
-		if err != nil || parsed.Scope() != scope { // those of others would have to be shared
+		var ours bool
+		if id, ours = strings.CutPrefix(name, scope.Backup("")); !ours { // those of others would have to be shared
 			return nil, backupNotFound(name)
 		}
-		id = strings.TrimPrefix(parsed.Resource, "backup/")
 	}
 	read := func(scope arn.Scope, id string) (*Backup, error) { return s.store.Backup(ctx, scope, id) }
 	b, err := existing(read, scope, id)

@@ -257,6 +257,9 @@ func TestClusterFromBackup(t *testing.T) {
 	}
 	p.refused(invalid, "mode FIPS", "CreateCluster", from(*b.BackupId, func(in *api.CreateClusterInput) { in.Mode = types.ClusterModeNonFips })) // 26
 	p.refused(notFound, "was not found", "CreateCluster", from("arn:aws:cloudhsm:us-east-1:999999999999:backup/"+*b.BackupId, nil))
+	// Nor is there another spelling, which policies on the backup would not know.
+	p.refused(notFound, "was not found", "CreateCluster", from("arn:aws:cloudhsm:"+scope.Region+":"+scope.Account+":"+*b.BackupId, nil))
+	p.refused(notFound, "was not found", "CreateCluster", from("arn:aws:kms:"+scope.Region+":"+scope.Account+":backup/"+*b.BackupId, nil))
 	for _, name := range []string{*b.BackupId, *b.BackupArn} {
 		c := ok[api.CreateClusterOutput](p, "CreateCluster", from(name, nil)).Cluster
 		if c.State != types.ClusterStateCreateInProgress || *c.SourceBackupId != *b.BackupId || *c.Certificates.ClusterCertificate != "certificate of "+cluster {

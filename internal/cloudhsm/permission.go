@@ -14,22 +14,19 @@ import (
 )
 
 // on makes the row ask for permission on the cluster or backup that a member of the input names, with the tags that it
-// has and those that the request gives (Service Authorization Reference, "AWS CloudHSM"). An id may be an ARN already.
+// has and those that the request gives (Service Authorization Reference, "AWS CloudHSM"). An id may be an ARN already. An
+// input that names none is about all.
 func on[In any](s *Service, row operation.Row, member func(*In) *string) operation.Row {
 	return row.On(func(ctx context.Context, c *operation.Call, in any) ([]operation.Resource, error) {
-		name := nameOf(c.Scope, aws.ToString(member(in.(*In))))
-		keys := requestKeys(in)
+		keys, id := requestKeys(in), aws.ToString(member(in.(*In)))
+		if id == "" {
+			return []operation.Resource{{ARN: "*", Keys: keys}}, nil
+		}
+		name := nameOf(c.Scope, id)
 		if err := s.addTags(ctx, keys, c.Scope, name); err != nil {
 			return nil, err
 		}
 		return []operation.Resource{{ARN: name, Keys: keys}}, nil
-	})
-}
-
-// onAny makes the row of what names no cluster ask for permission with the tags that the request gives.
-func onAny(row operation.Row) operation.Row {
-	return row.On(func(_ context.Context, _ *operation.Call, in any) ([]operation.Resource, error) {
-		return []operation.Resource{{ARN: "*", Keys: requestKeys(in)}}, nil
 	})
 }
 

@@ -19,6 +19,9 @@ func TestWhatPermissionIsAskedFor(t *testing.T) {
 	id := p.cluster()
 	tag := func(key, value string) []types.Tag { return []types.Tag{{Key: &key, Value: &value}} }
 	ok[api.TagResourceOutput](p, "TagResource", &api.TagResourceInput{ResourceId: &id, TagList: tag("Team", "red")})
+	p.serving()
+	backup := *p.awaitBackups(scope, "one", are(ready))[0].BackupId
+	ok[api.TagResourceOutput](p, "TagResource", &api.TagResourceInput{ResourceId: &backup, TagList: tag("Desk", "5")})
 	elsewhere := arn.Scope{Account: "999988887777", Region: scope.Region}
 	has := operation.Keys{"aws:resourcetag/team": {"red"}}
 	for name, c := range map[string]struct {
@@ -38,6 +41,10 @@ func TestWhatPermissionIsAskedFor(t *testing.T) {
 		"a new cluster": {"CreateCluster", &api.CreateClusterInput{TagList: tag("Team", "blue")}, operation.Resource{ARN: "*", Keys: operation.Keys{
 			"aws:requesttag/team": {"blue"}, "aws:tagkeys": {"Team"},
 		}}},
+		"a cluster from a backup": {"CreateCluster", &api.CreateClusterInput{SourceBackupId: &backup, TagList: tag("Team", "blue")}, operation.Resource{
+			ARN: scope.Backup(backup), Keys: operation.Keys{"aws:resourcetag/desk": {"5"}, "aws:requesttag/team": {"blue"}, "aws:tagkeys": {"Team"}}}},
+		"from a backup by its ARN": {"CreateCluster", &api.CreateClusterInput{SourceBackupId: aws.String(scope.Backup(backup))}, operation.Resource{
+			ARN: scope.Backup(backup), Keys: operation.Keys{"aws:resourcetag/desk": {"5"}}}},
 		"no such backup": {"DeleteBackup", &api.DeleteBackupInput{BackupId: aws.String("backup-aaaaaaaaaaa")},
 			operation.Resource{ARN: scope.Backup("backup-aaaaaaaaaaa"), Keys: operation.Keys{}}},
 		"another account's": {"ListTags", &api.ListTagsInput{ResourceId: aws.String(elsewhere.Cluster(id))},

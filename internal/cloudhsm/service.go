@@ -98,7 +98,7 @@ func (s *Service) API() operation.Service {
 		Target:      "BaldrApiService",
 		EventSource: "cloudhsm.amazonaws.com",
 		Rows: []operation.Row{
-			onAny(operation.Write("CreateCluster", s.createCluster, "HsmType", "SubnetIds", "SourceBackupId", "Mode", "NetworkType", "BackupRetentionPolicy")),
+			on(s, operation.Write("CreateCluster", s.createCluster, "HsmType", "SubnetIds", "SourceBackupId", "Mode", "NetworkType", "BackupRetentionPolicy"), func(in *cloudhsmv2.CreateClusterInput) *string { return in.SourceBackupId }),
 			operation.Read("DescribeClusters", s.describeClusters, "Filters", "MaxResults"),
 			on(s, operation.Write("CreateHsm", s.createHsm, "ClusterId", "AvailabilityZone", "IpAddress"), func(in *cloudhsmv2.CreateHsmInput) *string { return in.ClusterId }),
 			on(s, operation.Write("InitializeCluster", s.initializeCluster, "ClusterId"), func(in *cloudhsmv2.InitializeClusterInput) *string { return in.ClusterId }),
