@@ -15,6 +15,8 @@ const (
 	keyMessageType           = "kms:messagetype"
 	keyMacAlgorithm          = "kms:macalgorithm"
 	keyKeyAgreementAlgorithm = "kms:keyagreementalgorithm"
+	keyRotationPeriod        = "kms:rotationperiodindays"
+	keyPendingWindow         = "kms:schedulekeydeletionpendingwindowindays"
 )
 
 // withSymmetric is the request of nearly all calls; shared and never changed.

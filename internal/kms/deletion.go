@@ -35,7 +35,7 @@ func (s *Service) scheduleKeyDeletion(
 	if days < minWindow || days > maxWindow {
 		return nil, invalid("PendingWindowInDays must be between %d and %d", minWindow, maxWindow)
 	}
-	q := about("ScheduleKeyDeletion", condition{"kms:schedulekeydeletionpendingwindowindays", []string{strconv.Itoa(int(days))}})
+	q := about("ScheduleKeyDeletion", with(keyPendingWindow, strconv.Itoa(int(days)))...)
 	k, err := s.key(ctx, call, q, *in.KeyId)
 	if err != nil {
 		return nil, err

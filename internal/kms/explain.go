@@ -2,7 +2,10 @@ package kms
 
 import (
 	"context"
+	"strconv"
 	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 
 	"keyward/internal/arn"
 	"keyward/internal/audit"
@@ -59,7 +62,7 @@ func (s *Service) Explain(ctx context.Context, e Explain) (Explained, error) {
 	if err := e.check(action); err != nil {
 		return Explained{}, err
 	}
-	q := question{operation: action, accepts: byAnyName, context: e.EncryptionContext}
+	q := question{operation: action, accepts: byAnyName, context: e.EncryptionContext, request: untold(action)}
 	call := e.call(s)
 	t, err := s.asked(ctx, call, e.Key)
 	if err != nil {
@@ -74,6 +77,27 @@ func (s *Service) Explain(ctx context.Context, e Explain) (Explained, error) {
 	}
 	c.request.Context = given{e.Context, c.request.Context}
 	return c.explained()
+}
+
+// untold are the condition keys that a call has although its request does not have the member.
+func untold(action string) []condition {
+	switch action {
+	case "Encrypt", "Decrypt", "ReEncryptFrom", "ReEncryptTo", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "GenerateDataKeyPair",
+		"GenerateDataKeyPairWithoutPlaintext":
+		return withSymmetric
+	case "Sign", "Verify":
+		return with(keyMessageType, types.MessageTypeRaw)
+	case "CreateGrant", "ListGrants", "RevokeGrant":
+		return aboutGrants(action).request
+	case "CreateKey":
+		return wished{types.KeySpecSymmetricDefault, types.KeyUsageTypeEncryptDecrypt, types.OriginTypeAwsKms, false}.conditions("PRIMARY")
+	case "EnableKeyRotation":
+		return with(keyRotationPeriod, strconv.Itoa(usualPeriod))
+	case "ScheduleKeyDeletion":
+		return with(keyPendingWindow, strconv.Itoa(usualWindow))
+	default:
+		return nil
+	}
 }
 
 // call is the one that is asked about, as far as it is known.

@@ -58,3 +58,27 @@ func TestExplain(t *testing.T) {
 		}
 	}
 }
+
+// TestExplainKnowsDefaults: a call has some condition keys although its request has not the member; so has the question.
+func TestExplainKnowsDefaults(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	k := w.createKey()
+	for action, condition := range map[string]string{
+		"Decrypt":             `{"StringEquals":{"kms:EncryptionAlgorithm":"SYMMETRIC_DEFAULT"}}`,
+		"ReEncryptTo":         `{"StringEquals":{"kms:EncryptionAlgorithm":"SYMMETRIC_DEFAULT"}}`,
+		"Sign":                `{"StringEquals":{"kms:MessageType":"RAW"}}`,
+		"RevokeGrant":         `{"Bool":{"kms:GrantIsForAWSResource":"false"}}`,
+		"CreateKey":           `{"StringEquals":{"kms:KeySpec":"SYMMETRIC_DEFAULT","kms:KeyOrigin":"AWS_KMS"},"Bool":{"kms:MultiRegion":"false"}}`,
+		"EnableKeyRotation":   `{"NumericEquals":{"kms:RotationPeriodInDays":"365"}}`,
+		"ScheduleKeyDeletion": `{"NumericEquals":{"kms:ScheduleKeyDeletionPendingWindowInDays":"30"}}`,
+	} {
+		who := &policy.Principal{Caller: alice, Identity: []*policy.Policy{identityPolicy(statement("Allow", "", `"kms:`+action+`"`, condition))}}
+		ask := kms.Explain{Principal: who, Region: home.Region, Action: "kms:" + action, Key: *k.KeyId}
+		if action == "CreateKey" {
+			ask.Key = ""
+		}
+		if got, err := w.service.Explain(t.Context(), ask); err != nil || !got.Allowed {
+			t.Errorf("%s: %v, %v", action, got.Decision, err)
+		}
+	}
+}

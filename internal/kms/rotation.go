@@ -60,7 +60,7 @@ func (s *Service) enableKeyRotation(ctx context.Context, call *operation.Call, i
 	if period < minPeriod || period > maxPeriod {
 		return nil, invalid("RotationPeriodInDays must be between %d and %d", minPeriod, maxPeriod)
 	}
-	q := about("EnableKeyRotation", condition{"kms:rotationperiodindays", []string{strconv.Itoa(period)}})
+	q := about("EnableKeyRotation", with(keyRotationPeriod, strconv.Itoa(period))...)
 	return s.schedule(ctx, call, q, *in.KeyId, func(r *Rotation) {
 		r.Enabled, r.Period, r.Next = true, period, s.instant().AddDate(0, 0, period)
 	})
