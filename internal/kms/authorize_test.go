@@ -384,6 +384,14 @@ func TestPrincipalsAreBound(t *testing.T) {
 	if got := text(); !strings.Contains(got, alice.ARN) || listed() != bob.ARN {
 		t.Errorf("%s, %s", got, listed())
 	}
+	renamed := arn.IAM(home.Account, "user/alison")
+	delete(people, alice.ARN)
+	people[renamed] = alice.PrincipalID
+	people[alice.ARN] = "AIDAANOTHERONE00000"
+	if got := text(); !strings.Contains(got, `"`+renamed+`"`) || strings.Contains(got, alice.ARN) {
+		t.Errorf("renamed, and the name given away: %s", got)
+	}
+	delete(people, renamed)
 	people[alice.ARN], people[bob.ARN] = "AIDAANOTHERONE00001", "AIDAANOTHERONE00002"
 	if got := text(); strings.Contains(got, alice.ARN) || !strings.Contains(got, alice.PrincipalID) || listed() != bob.PrincipalID {
 		t.Errorf("made again: %s, %s", got, listed())

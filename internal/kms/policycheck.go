@@ -116,11 +116,12 @@ func (s *Service) bound(ctx context.Context, name string) (id string, there bool
 	return id, there, err
 }
 
-// shownPolicy is a key's policy as it is to be read: a principal that is gone stands there by its unique id (AWS KMS
-// Developer Guide, "Key policies", on deleted principals). All others are as they were put.
+// shownPolicy is a key's policy as it is to be read: a principal that has another name by now stands there by that, and one
+// that is gone by its unique id (AWS KMS Developer Guide, "Key policies", on deleted principals). So whoever puts the policy
+// again means the same principals. All others are as they were put.
 func (s *Service) shownPolicy(ctx context.Context, k *snapshot) (string, error) {
-	gone, err := s.gone(ctx, k.Bound)
-	if err != nil || len(gone) == 0 {
+	changed, err := s.changedNames(ctx, k.Bound)
+	if err != nil || len(changed) == 0 {
 		return k.Policy, err
 	}
 	d := *k.policy.Document
@@ -128,8 +129,8 @@ func (s *Service) shownPolicy(ctx context.Context, k *snapshot) (string, error) 
 	for i := range d.Statements {
 		names := append([]string{}, d.Statements[i].Principals.AWS...)
 		for j, name := range names {
-			if id := gone[name]; id != "" {
-				names[j] = id
+			if now := changed[name]; now != "" {
+				names[j] = now
 			}
 		}
 		if len(names) > 0 {
@@ -139,20 +140,23 @@ func (s *Service) shownPolicy(ctx context.Context, k *snapshot) (string, error) 
 	return string(d.JSON()), nil
 }
 
-// gone are the bound principals that are no longer there, with their ids.
-func (s *Service) gone(ctx context.Context, bound map[string]string) (map[string]string, error) {
+// changedNames are the bound principals that no longer have the name that they had, with what to call them instead.
+func (s *Service) changedNames(ctx context.Context, bound map[string]string) (map[string]string, error) {
 	if s.directory == nil {
 		return nil, nil
 	}
-	gone := map[string]string{}
+	changed := map[string]string{}
 	for name, id := range bound {
-		_, there, err := s.directory.Name(ctx, id)
+		now, there, err := s.directory.Name(ctx, id)
 		if err != nil {
 			return nil, unexpected("looking for a principal", err)
 		}
 		if !there {
-			gone[name], _, _ = strings.Cut(id, ":") // of a session it is the role that has a unique id of its own
+			now, _, _ = strings.Cut(id, ":") // of a session it is the role that has a unique id of its own
+		}
+		if now != name {
+			changed[name] = now
 		}
 	}
-	return gone, nil
+	return changed, nil
 }
