@@ -40,6 +40,7 @@ type world struct {
 	identity *identity.Service
 	url      string
 	ahead    atomic.Int64 // how far the services' clock is ahead of the machine's, by which clients sign
+	stopped  atomic.Pointer[time.Time]
 	admin    aws.Credentials
 }
 
@@ -68,7 +69,19 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
-func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
+func (w *world) now() time.Time {
+	now := time.Now()
+	if stopped := w.stopped.Load(); stopped != nil {
+		now = *stopped
+	}
+	return now.Add(time.Duration(w.ahead.Load()))
+}
+
+// stop has the services' clock stand still but for ahead, so that nothing depends on how long the machine takes.
+func (w *world) stop() {
+	now := time.Now()
+	w.stopped.Store(&now)
+}
 
 func (w *world) service(s identity.Store) *identity.Service {
 	return identity.New(identity.Config{Store: s, Sealer: w.root, Now: w.now})
