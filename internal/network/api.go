@@ -15,7 +15,7 @@ func (s *Service) API() operation.Service {
 	} {
 		rows = append(rows, part...)
 	}
-	return operation.Service{SigningName: "ec2", EventSource: "ec2.amazonaws.com", Rows: rows}
+	return operation.Service{SigningName: "ec2", EventSource: "ec2.amazonaws.com", Rows: s.asking(rows)}
 }
 
 func (s *Service) vpcRows() []operation.Row {
