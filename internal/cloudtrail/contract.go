@@ -51,8 +51,8 @@ type Store interface {
 	PutSetting(ctx context.Context, name string, value []byte) error
 }
 
-// Mark is a place among the kept events: storage's numbers of the last event of a change, and of the last ones of other
-// calls, before it.
+// Mark is a place among the kept events, in storage's own numbers. Events of changes and events of all other calls are
+// numbered apart: a mark has the last number of either kind before it.
 type Mark struct{ Change, Call int64 }
 
 // Search is what Store.Search looks for: segments with the term that hold events from Start to End, both inclusive.

@@ -152,7 +152,8 @@ type about struct {
 	text      []byte // nil where records have no such member
 }
 
-// read: resources are always there for calls of KMS but those on custom key stores, and elsewhere where there are any.
+// read takes over an event's resources. Records of KMS's operations have the member even if it is empty, but for those on
+// custom key stores; those and other services' records leave an empty one out.
 func (a *about) read(s *stored) error {
 	always := string(s.eventSource) == `"kms.amazonaws.com"` && !strings.Contains(string(s.eventName), "CustomKeyStore")
 	if a.raw != nil && a.always == always && bytes.Equal(a.raw, s.resources) {

@@ -236,14 +236,14 @@ func member(in any, name string) string {
 	return value(text)
 }
 
-// onName makes the row ask for permission on what make calls the input's member.
+// onName makes the row ask for permission on one ARN, which make builds from the caller's account and a member of the input.
 func onName(row operation.Row, name string, make func(account, member string) string) operation.Row {
 	return row.On(func(_ context.Context, c *operation.Call, in any) ([]operation.Resource, error) {
 		return []operation.Resource{{ARN: make(c.Scope.Account, member(in, name)), Keys: requestKeys(in)}}, nil
 	})
 }
 
-// itself is for members that are ARNs.
+// itself is what onName makes of members that are ARNs already.
 func itself(_, member string) string { return member }
 
 // within asks on all entities of a kind under a path prefix, as IAM does for lists.

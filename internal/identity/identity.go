@@ -1,8 +1,8 @@
 // Package identity knows accounts, their users, groups and roles, what these may do, and the credentials that speak
 // for them: it says who signed a request, and answers IAM and STS.
 //
-// Secrets leave the store sealed and are opened only here. Temporary credentials are kept as users' access keys are,
-// not written into their token: so that they end with the role or user whose they are, at once. Everything about a
+// Secrets leave the store sealed and are opened only here. Temporary credentials are kept in the store as users' access
+// keys are, instead of in their token: so they end at once when their role or user is deleted. Everything about a
 // principal is gathered when it is first seen and cached; every change empties the cache before it is answered, and
 // what changed behind our back is noticed within a second.
 package identity

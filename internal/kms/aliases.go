@@ -176,7 +176,7 @@ func (s *Service) aliasOwner(ctx context.Context, call *operation.Call, operatio
 	if err != nil {
 		return nil, err
 	}
-	t.alias = "" // what was named is the alias itself, not by it the key
+	t.alias = "" // the alias was named for its own sake, not to use its key: kms:RequestAlias must not match
 	q := about(operation)
 	return t.key, s.authorize(ctx, call, &q, &t)
 }

@@ -17,9 +17,9 @@ import (
 //	version (1) ‖ key id (16) ‖ material id (16) ‖ mark (16) ‖ what Material.Seal gave
 //
 // The header, which is all before the mark, names key and material, so that Decrypt needs no KeyId and a rotated key finds
-// the material again. The version tells single-Region from multi-Region key ids. The material id is the first half of the KeyMaterialId, or zeros
-// for a key in a custom key store, whose material never changes. Header, the key's identity and encryption context are
-// authenticated by Material.Seal.
+// the material again. The version tells single-Region from multi-Region key ids. The material id is the first half of the
+// KeyMaterialId, or zeros for a key in a custom key store, whose material never changes. Header, the key's identity and
+// encryption context are authenticated by Material.Seal.
 
 const (
 	unmarked     = 1 // version: the key id is a UUID, and there is no mark; not made any longer

@@ -113,7 +113,8 @@ func (c *ciphertext) check(algorithm types.EncryptionAlgorithmSpec) error {
 	}
 }
 
-// ignored: only the permission to use the key is asked about.
+// ignored reports whether there need not be a ciphertext: a dry run with IGNORE_CIPHERTEXT only asks whether the caller may
+// use the key.
 func (c *ciphertext) ignored() bool {
 	return slices.Contains(c.modifiers, types.DryRunModifierTypeIgnoreCiphertext)
 }

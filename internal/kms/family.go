@@ -90,8 +90,8 @@ func memberIn(family []*Key, k *Key) *Key {
 	return nil
 }
 
-// familyEdit changes k, a copy that is kept afterwards, and keeps by itself what it changes of k's family. It adds to the
-// event's response, which already holds the key's ARN as keyId.
+// familyEdit changes k, which the caller stores afterwards. Other members of the family that it changes it has to store
+// itself, with tx. It adds to the event's response, which already holds the key's ARN as keyId.
 type familyEdit func(tx Tx, k *Key, family []*Key, response *audit.Members) error
 
 // alterFamily is alter for changes that concern related keys as well.

@@ -56,7 +56,7 @@ func (s *Service) importKeyMaterial(
 	if err != nil {
 		return nil, err
 	}
-	if in.ValidTo != nil { // perhaps before Run looks again
+	if in.ValidTo != nil { // Run must know when to wake up for it
 		s.Wake()
 	}
 	return &kms.ImportKeyMaterialOutput{KeyId: &k.arn, KeyMaterialId: k.told(brought.ID)}, nil

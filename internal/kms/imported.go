@@ -9,8 +9,8 @@ import (
 // imported reports whether the key's material comes from its owner.
 func (k *Key) imported() bool { return k.Origin == types.OriginTypeExternal }
 
-// told is the id of one of the key's materials as callers and events see it: those of symmetric encryption keys only, which
-// can have several, have one (AWS KMS API Reference, ImportKeyMaterial). It is nil for others.
+// told is the id of one of the key's materials as callers and events see it. Only symmetric encryption keys, which can
+// have several, show such ids (AWS KMS API Reference, ImportKeyMaterial); for all others it is nil.
 func (k *Key) told(materialID string) *string {
 	if k.Spec != types.KeySpecSymmetricDefault {
 		return nil

@@ -38,8 +38,9 @@ func (m marker) current(k *snapshot) *mark {
 	return &made
 }
 
-// check refuses a ciphertext that this installation has not made. k is the key that it names, nil if there is none.
-// Unmarked ciphertexts of earlier versions are believed what their key, which opens them or not, says of them.
+// check refuses a ciphertext that this installation has not made. k is the key that it names, nil if there is none. A
+// ciphertext of the first version has no mark: where its key is there, decrypting it will tell whether it is genuine;
+// without the key nothing can, and it is refused.
 func (m marker) check(c *blob, k *snapshot) error {
 	var want mark
 	switch {

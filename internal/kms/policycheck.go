@@ -116,9 +116,9 @@ func (s *Service) bound(ctx context.Context, name string) (id string, there bool
 	return id, there, err
 }
 
-// shownPolicy is a key's policy as it is to be read: a principal that has another name by now stands there by that, and one
-// that is gone by its unique id (AWS KMS Developer Guide, "Key policies", on deleted principals). So whoever puts the policy
-// again means the same principals. All others are as they were put.
+// shownPolicy is a key's policy as GetKeyPolicy shows it. A principal that was renamed stands in it under its new name, and
+// one that is gone under its unique id (AWS KMS Developer Guide, "Key policies", on deleted principals): whoever puts the
+// text again means the same principals. Everything else is as it was put.
 func (s *Service) shownPolicy(ctx context.Context, k *snapshot) (string, error) {
 	changed, err := s.changedNames(ctx, k.Bound)
 	if err != nil || len(changed) == 0 {

@@ -38,8 +38,8 @@ func costly(spec types.KeySpec) bool {
 // rsaKey reports whether making a key of this spec takes up to seconds.
 func rsaKey(spec types.KeySpec) bool { return strings.HasPrefix(string(spec), "RSA_") }
 
-// with lets do use the current material of a key that is no symmetric encryption key; it waits while too many use such
-// as are costly.
+// with calls do with the current material of k, which is asymmetric or an HMAC key. If its spec is costly, it first waits
+// for a turn, since only so many such computations run at once.
 func (d *DefaultStore) with(ctx context.Context, k *Key, do func(*keyspec.Key) error) error {
 	if costly(k.Spec) {
 		if err := d.using.take(ctx); err != nil {

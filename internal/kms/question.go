@@ -48,7 +48,8 @@ func (q *question) iam() string {
 }
 
 // key finds the key that the caller named, asks whether it may do with it what it wants, and notes the key in the call's
-// event. That a key of another account is there, the event does not tell before it is the caller's to know.
+// event. A key of another account is noted only once the caller was let in: the caller's own trail must not tell it which
+// keys others have.
 func (s *Service) key(ctx context.Context, call *operation.Call, q question, name string) (*snapshot, error) {
 	t, err := s.resolve(ctx, call, name, q.accepts)
 	if err != nil {

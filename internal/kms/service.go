@@ -171,7 +171,8 @@ func asking(rows []operation.Row) []operation.Row {
 	return rows
 }
 
-// OnNoKey gives rows that are about no key, and do not ask for permission themselves, KMS's condition key for such.
+// OnNoKey makes kms:CallerAccount, the one condition key of KMS that needs no key, known to the permission checks of rows
+// for which the wire asks: those of operations on no key.
 func OnNoKey(rows []operation.Row) []operation.Row {
 	for i := range rows {
 		rows[i] = rows[i].On(onNoKey)

@@ -9,8 +9,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
 )
 
-// Keys are Creating and Updating for a while: AWS KMS needs some seconds to tell another Region. Here everything has
-// happened before the call answers, and Config.Settle says for how long the key reads so all the same.
+// After ReplicateKey and UpdatePrimaryRegion keys are Creating and Updating for some seconds, in which AWS KMS tells other
+// Regions. Here nothing is left to do when the call answers: keys show these states for as long as Config.Settle says, so
+// that programs can be tried in them.
 
 // settles is when a transient state that begins now ends.
 func (s *Service) settles() time.Time { return s.instant().Add(s.settle) }

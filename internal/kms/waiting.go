@@ -22,9 +22,9 @@ func (k *Key) ready() bool {
 	return m != nil && m.State == types.KeyMaterialStatePendingRotation
 }
 
-// agree brings the state of material that waits for a rotation to what the family has got, and keeps what that changes:
-// it may become current once every member has it (AWS KMS API Reference, RotationsListEntry). A rotation that was asked
-// for and can no longer happen is called off. Members in kept are kept by the caller.
+// agree gives material that waits for a rotation the state that follows from which members of the family have it: it may
+// become current once all have (AWS KMS API Reference, RotationsListEntry). A rotation that was asked for and can no longer
+// happen is called off. Members that this changes are stored, but for those in kept, which the caller stores anyway.
 func agree(tx Tx, family []*Key, kept ...*Key) error {
 	state := types.KeyMaterialStatePendingRotation
 	for _, member := range family {

@@ -13,8 +13,8 @@ import (
 // anything is what a call is about whose row names no resources.
 var anything = []operation.Resource{{ARN: "*"}}
 
-// authorize asks whether the caller may do what it asks for, unless the operation does so itself. Resources are those of
-// the caller's account: what has policies of its own asks itself. The log has what decided a refusal.
+// authorize asks whether the caller's own policies allow what it asks for, on resources of its own account. An operation on
+// resources that have policies too, such as keys, asks by itself (Row.Asks). The log has what decided a refusal.
 func (h *Handler) authorize(ctx context.Context, x *exchange, c *operation.Call, in any) (err error) {
 	if x.row.Asks {
 		return nil

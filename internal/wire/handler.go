@@ -51,7 +51,7 @@ type Handler struct {
 	config  Config
 	targets map[string]*service // JSON services by X-Amz-Target prefix
 	queries map[string]*service // Query services by signing name
-	anyone  *service            // whose manner answers requests that name no Query service
+	anyone  *service            // the Query service for requests that name none: STS, which serves strangers too, if it is there
 }
 
 // New makes a Handler. It fails if a row does not fit its input type or the service's validation table.

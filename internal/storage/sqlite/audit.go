@@ -238,8 +238,8 @@ func (r *recorder) fail(err error) {
 	r.failing = err
 }
 
-// yield lets calls that are ready to run go first, as long as they join the batch: each that does saves a write. Alone
-// nobody has to wait.
+// yield lets calls that are ready to run go first, as long as some of them join the batch: each that does saves a write. A
+// call that is alone is not kept waiting.
 func (r *recorder) yield() {
 	for before, rounds := 0, 0; rounds < maxYields; rounds++ {
 		r.mu.Lock()
