@@ -55,23 +55,24 @@ func (d *directory) put(key, answer string, seen int64) {
 // (the account's number, a colon and the name) or an account's root user (the account's number), in any account of the
 // installation; ok is false where there is none.
 func (s *Service) UniqueID(ctx context.Context, principalARN string) (id string, ok bool, err error) {
-	return s.ask(principalARN, func() (string, error) { return s.uniqueID(ctx, principalARN) })
+	return s.ask(principalARN, func() (string, error) { return idOf(ctx, s.config.Store, principalARN) })
 }
 
-func (s *Service) uniqueID(ctx context.Context, name string) (string, error) {
+// idOf is what UniqueID says; fault.ErrNotFound where there is none.
+func idOf(ctx context.Context, r Reader, name string) (string, error) {
 	a, err := arn.Parse(name)
 	if err != nil || a.Partition != arn.Partition || a.Region != "" {
 		return "", fault.ErrNotFound
 	}
 	switch {
 	case a.Service == "iam" && a.Resource == "root":
-		account, err := s.config.Store.Account(ctx, a.Account)
+		account, err := r.Account(ctx, a.Account)
 		if err != nil {
 			return "", err
 		}
 		return account.ID, nil
 	case a.Service == "iam":
-		e, err := entityByARN(ctx, s.config.Store, name)
+		e, err := entityByARN(ctx, r, name)
 		if err != nil {
 			return "", err
 		}
@@ -80,15 +81,15 @@ func (s *Service) uniqueID(ctx context.Context, name string) (string, error) {
 		}
 		return e.ID, nil
 	case a.Service == "sts":
-		return s.sessionID(ctx, a)
+		return sessionID(ctx, r, a)
 	default:
 		return "", fault.ErrNotFound
 	}
 }
 
-func (s *Service) sessionID(ctx context.Context, a arn.ARN) (string, error) {
+func sessionID(ctx context.Context, r Reader, a arn.ARN) (string, error) {
 	if name, federated := strings.CutPrefix(a.Resource, "federated-user/"); federated && name != "" {
-		account, err := s.config.Store.Account(ctx, a.Account)
+		account, err := r.Account(ctx, a.Account)
 		if err != nil {
 			return "", err
 		}
@@ -99,7 +100,7 @@ func (s *Service) sessionID(ctx context.Context, a arn.ARN) (string, error) {
 	if !ok || !named || session == "" || strings.Contains(session, "/") {
 		return "", fault.ErrNotFound
 	}
-	e, err := s.config.Store.Entity(ctx, a.Account, Role, role)
+	e, err := r.Entity(ctx, a.Account, Role, role)
 	if err != nil {
 		return "", err
 	}
@@ -112,13 +113,14 @@ func (s *Service) sessionID(ctx context.Context, a arn.ARN) (string, error) {
 // Name is the ARN of the user, role, session or root user behind an id that UniqueID gave; ok is false where there is
 // none any more.
 func (s *Service) Name(ctx context.Context, uniqueID string) (name string, ok bool, err error) {
-	return s.ask(uniqueID, func() (string, error) { return s.nameOf(ctx, uniqueID) })
+	return s.ask(uniqueID, func() (string, error) { return nameOf(ctx, s.config.Store, uniqueID) })
 }
 
-func (s *Service) nameOf(ctx context.Context, id string) (string, error) {
+// nameOf is what Name says; fault.ErrNotFound where there is none.
+func nameOf(ctx context.Context, r Reader, id string) (string, error) {
 	role, session, inSession := strings.Cut(id, ":")
 	if len(role) == len("111122223333") && strings.Trim(role, "0123456789") == "" {
-		if _, err := s.config.Store.Account(ctx, role); err != nil {
+		if _, err := r.Account(ctx, role); err != nil {
 			return "", err
 		}
 		if inSession {
@@ -126,7 +128,7 @@ func (s *Service) nameOf(ctx context.Context, id string) (string, error) {
 		}
 		return arn.Root(role), nil
 	}
-	e, err := s.config.Store.EntityByID(ctx, role)
+	e, err := r.EntityByID(ctx, role)
 	switch {
 	case err != nil:
 		return "", err

@@ -16,7 +16,7 @@ const explained = "explain"
 // without the credentials that it would call with. The ARN of a role stands for a session of it. fault.ErrNotFound if
 // there is no such principal.
 func (s *Service) PrincipalNamed(ctx context.Context, name string) (*policy.Principal, error) {
-	id, err := s.uniqueID(ctx, name)
+	id, err := idOf(ctx, s.config.Store, name)
 	if err != nil {
 		return nil, err
 	}

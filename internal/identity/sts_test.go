@@ -151,6 +151,36 @@ func TestTrustIsInTheUserNotInTheName(t *testing.T) {
 	w.refused("nobody", err, "MalformedPolicyDocument", `Invalid principal in policy: "AWS":"arn:aws:iam::`+account+`:user/nobody"`)
 }
 
+// TestTrustIsInTheSessionNotInTheName: a role made again under the same name has no sessions that others trusted.
+func TestTrustIsInTheSessionNotInTheName(t *testing.T) {
+	w := newWorld(t)
+	admin, ctx := w.iam(w.admin), t.Context()
+	alice := w.user("alice", "")
+	byAlice, session := trusting("arn:aws:iam::"+account+":user/alice"), "arn:aws:sts::"+account+":assumed-role/first/work"
+	first := w.role("first", byAlice, listKeys)
+	next := w.role("next", trusting(session), listKeys)
+	w.assumed(w.assumed(alice, first), next)
+	if _, err := w.assume(w.assumed(alice, w.role("other", byAlice, listKeys)), next, nil); code(err) != "AccessDenied" {
+		t.Errorf("a session of another role: %v", err)
+	}
+	_, err := admin.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: aws.String("first"), PolicyName: aws.String("first")})
+	w.must(err)
+	_, err = admin.DeleteRole(ctx, &iam.DeleteRoleInput{RoleName: aws.String("first")})
+	w.must(err)
+	if _, err := w.assume(w.assumed(alice, w.role("first", byAlice, listKeys)), next, nil); code(err) != "AccessDenied" {
+		t.Errorf("a session of a later role of the name: %v", err)
+	}
+	shown, err := admin.GetRole(ctx, &iam.GetRoleInput{RoleName: aws.String("next")})
+	w.must(err)
+	if !regexp.MustCompile(`%22AROA[A-Z2-7]{16}%22`).MatchString(*shown.Role.AssumeRolePolicyDocument) {
+		t.Errorf("trust policy %s", *shown.Role.AssumeRolePolicyDocument)
+	}
+	for _, name := range []string{"arn:aws:sts::" + account + ":assumed-role/nobody/work", "arn:aws-cn:iam::" + account + ":root"} {
+		_, err = admin.UpdateAssumeRolePolicy(ctx, &iam.UpdateAssumeRolePolicyInput{RoleName: aws.String("next"), PolicyDocument: aws.String(trusting(name))})
+		w.refused(name, err, "MalformedPolicyDocument", `Invalid principal in policy: "AWS":"`+name+`"`)
+	}
+}
+
 func TestSessionsFollowTheirRole(t *testing.T) {
 	w := newWorld(t)
 	alice := w.user("alice", "")

@@ -24,7 +24,7 @@ func checkDocument(document string) error {
 	return malformedPolicy(err)
 }
 
-// bindTrust checks a trust policy and finds the ids of the users and roles that it names. Whoever it names must be
+// bindTrust checks a trust policy and finds the ids of the users, roles and sessions that it names. Whoever it names must be
 // known to the installation.
 func bindTrust(ctx context.Context, r Reader, account, document string) (bound map[string]string, err error) {
 	if size(document) > maxTrustSize {
@@ -73,19 +73,11 @@ func bind(ctx context.Context, r Reader, name string) (string, error) {
 		_, err := r.EntityByID(ctx, name)
 		return "", err
 	}
-	a, err := arn.Parse(name)
-	if err != nil {
-		return "", fault.ErrNotFound
+	id, err := idOf(ctx, r, name)
+	if strings.HasSuffix(name, ":root") {
+		id = "" // the account: what it hands on has ids of its own
 	}
-	if a.Service == "sts" || a.Resource == "root" {
-		_, err := r.Account(ctx, a.Account)
-		return "", err
-	}
-	e, err := entityByARN(ctx, r, name)
-	if err != nil {
-		return "", err
-	}
-	return e.ID, nil
+	return id, err
 }
 
 // entityByARN finds a user or role by its whole name; fault.ErrNotFound if there is none.
@@ -110,19 +102,20 @@ func knownProvider(ctx context.Context, r Reader, account, name string) error {
 	return err
 }
 
-// shownTrust is a role's trust policy as IAM shows it: who is gone stands there with its id.
+// shownTrust is a role's trust policy as IAM shows it: who has another name by now stands there with that, and who is gone
+// with the id, of a session that of its role.
 func shownTrust(ctx context.Context, r Reader, role *Entity) (string, error) {
 	document := role.Role.Trust
 	for name, id := range role.Role.Bound {
-		e, err := r.EntityByID(ctx, id)
-		if err != nil && !isMissing(err) {
+		now, err := nameOf(ctx, r, id)
+		switch {
+		case isMissing(err):
+			now, _, _ = strings.Cut(id, ":")
+		case err != nil:
 			return "", err
 		}
-		switch {
-		case err != nil:
-			document = strings.ReplaceAll(document, `"`+name+`"`, `"`+id+`"`)
-		case e.ARN() != name:
-			document = strings.ReplaceAll(document, `"`+name+`"`, `"`+e.ARN()+`"`)
+		if now != name {
+			document = strings.ReplaceAll(document, `"`+name+`"`, `"`+now+`"`)
 		}
 	}
 	return document, nil
