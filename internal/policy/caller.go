@@ -58,3 +58,9 @@ const (
 
 // independent callers have no account's IAM policies behind them: what a resource allows them suffices.
 func (c *Caller) independent() bool { return c.Type == TypeService || c.Type == TypeWebIdentity }
+
+// rooted principals are the root user, or somebody for whom it made a session: their account's policies need not allow
+// anything, and only the session's can withhold it.
+func (p *Principal) rooted() bool {
+	return p.Type == TypeRoot || p.Type == TypeFederatedUser && p.RoleID == p.Account && p.Account != ""
+}

@@ -135,7 +135,7 @@ func (e *evaluation) attachment() Kind {
 
 // ownPolicies decides by the principal's policies what the resource leaves to them.
 func (e *evaluation) ownPolicies(through Source) Decision {
-	if e.principal.Type == TypeRoot {
+	if e.principal.rooted() {
 		return e.limited(Source{}, through)
 	}
 	by, allowed := e.allowed(e.principal.Identity)
