@@ -16,8 +16,11 @@ import (
 	"keyward/internal/arn"
 )
 
-// maxFile bounds the text of a delivered file.
-const maxFile = 512 << 20
+// What verification reads of one file, in bytes: far more than any holds.
+const (
+	maxFile    = 512 << 20 // of a log or digest, compressed and not
+	maxSidecar = 64 << 10
+)
 
 // Source is what is known of the trail beside its files. A nil Store verifies files by themselves: whether the newest
 // ones were removed cannot be seen then.
@@ -185,7 +188,7 @@ func (v *verifier) read(c *chained) {
 		v.found(c.path, "changed: %v", err)
 		return
 	}
-	side, err := os.ReadFile(v.file(sidecar(c.path)))
+	side, err := v.bytes(sidecar(c.path), maxSidecar)
 	if err != nil {
 		v.found(sidecar(c.path), "missing or unreadable, so the digest's signature cannot be checked: %v", err)
 		return
@@ -209,11 +212,25 @@ func (v *verifier) file(path string) string { return filepath.Join(v.Dir, filepa
 
 // text reads a delivered file and gives its text and its bytes.
 func (v *verifier) text(path string) (text, raw []byte, err error) {
-	if raw, err = os.ReadFile(v.file(path)); err != nil {
+	if raw, err = v.bytes(path, maxFile); err != nil {
 		return nil, nil, err
 	}
 	text, err = gunzip(raw, maxFile)
 	return text, raw, err
+}
+
+// bytes reads a file that is no longer than limit: whoever changed the trail may have put anything there.
+func (v *verifier) bytes(path string, limit int64) ([]byte, error) {
+	info, err := os.Stat(v.file(path))
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, errors.New("no regular file") // a pipe would be waited for
+	case info.Size() > limit:
+		return nil, fmt.Errorf("%d bytes long, and no such file is longer than %d", info.Size(), limit)
+	}
+	return os.ReadFile(v.file(path))
 }
 
 func (v *verifier) verifySignature(c *chained) {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
 	trail "keyward/internal/cloudtrail"
@@ -144,6 +145,40 @@ func TestVerifyFindsAddedFiles(t *testing.T) {
 	}
 	if r := w.verify(true); len(r.Findings) != 0 {
 		t.Errorf("all removed again: %+v", r.Findings)
+	}
+}
+
+// TestVerifyReadsOnlyWhatMayBeDelivered puts in the place of files what would be read for good: a file that takes no space
+// on the disk, and a pipe that nobody writes to.
+func TestVerifyReadsOnlyWhatMayBeDelivered(t *testing.T) {
+	w := newWorld(t)
+	w.deliveries(1)
+	for _, path := range w.files() {
+		full := filepath.Join(w.trailDir(), path)
+		intact, err := os.ReadFile(full)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, put := range map[string]func() error{
+			"long": func() error { return errors.Join(os.WriteFile(full, nil, 0o600), os.Truncate(full, 1<<40)) },
+			"pipe": func() error { return unix.Mkfifo(full, 0o600) },
+		} {
+			if err := errors.Join(os.Remove(full), put()); err != nil {
+				t.Fatal(err)
+			}
+			for _, withDatabase := range []bool{true, false} {
+				if r := w.verify(withDatabase); !finds(r, strings.TrimSuffix(path, ".sig")) {
+					t.Errorf("%s for %s, database %v: %+v", what, path, withDatabase, r.Findings)
+				}
+			}
+		}
+		if err := os.Remove(full); err != nil {
+			t.Fatal(err)
+		}
+		replace(t, full, intact)
+	}
+	if r := w.verify(true); len(r.Findings) != 0 {
+		t.Errorf("all put back: %+v", r.Findings)
 	}
 }
 
