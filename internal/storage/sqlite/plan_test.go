@@ -24,6 +24,7 @@ func TestQueriesAreServedByIndexes(t *testing.T) {
 		{granted, "kms_grant USING INDEX kms_grant_grantee (account=? AND region=? AND key_id=? AND grantee=? AND id>?)"},
 		{keyStoreHasKeys, "kms_key USING INDEX kms_key_store (store_id=?)"},
 		{expiredSegments, "s USING INDEX trail_segment_age (last_ms<?)"},
+		{listLogs, "trail_file USING INDEX trail_file_digest (digest=?)"},
 	} {
 		args := make([]any, strings.Count(c.query, "?"))
 		for i := range args {

@@ -38,11 +38,14 @@ func (t Trail) PlanDigest(ctx context.Context, f *cloudtrail.File) error {
 		if f.Seq, err = insertFile(ctx, tx, f); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE trail_file SET digest = ?
-			WHERE kind = 'log' AND digest = 0 AND written = 1 AND account = ? AND region = ?`, f.Seq, f.Scope.Account, f.Scope.Region)
+		_, err = tx.ExecContext(ctx, listLogs, f.Seq, f.Scope.Account, f.Scope.Region)
 		return err
 	})
 }
+
+// listLogs puts into a digest what none lists. SQLite would rather look through all logs that the scope ever had.
+const listLogs = `UPDATE trail_file INDEXED BY trail_file_digest SET digest = ?
+	WHERE kind = 'log' AND digest = 0 AND written = 1 AND account = ? AND region = ?`
 
 func insertFile(ctx context.Context, tx *sql.Tx, f *cloudtrail.File) (int64, error) {
 	result, err := tx.ExecContext(ctx, `INSERT INTO trail_file
