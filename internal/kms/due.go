@@ -74,43 +74,60 @@ func (s *Service) CatchUp(ctx context.Context) error {
 	if err := s.discardAll(ctx); err != nil {
 		return err
 	}
-	for {
+	var failed error
+	for tries := 0; tries < attempts; {
 		due, err := s.store.Due(ctx, s.now(), dueBatch)
 		if err != nil {
 			return fmt.Errorf("kms: looking for what is due: %w", err)
 		}
-		var failed error // of one key, which must not keep the others waiting
-		done := false
-		for _, k := range due {
-			happened, err := s.happen(ctx, k)
-			done, failed = done || happened, errors.Join(failed, err)
-		}
-		if !done { // a key for which one thing was done may have another that is due
+		var done, overtaken bool
+		switch done, overtaken, failed = s.happenAll(ctx, due); {
+		case done: // a key for which one thing was done may have another that is due
+			tries = 0
+		case overtaken:
+			tries++
+		default:
 			return errors.Join(failed, s.discardAll(ctx))
 		}
 	}
+	return errors.Join(failed, s.discardAll(ctx))
+}
+
+// happenAll does what is due for each of these keys, and says whether anything was done and whether a change of a key came
+// before it. What fails for one key must not keep the others waiting.
+func (s *Service) happenAll(ctx context.Context, due []*Key) (done, overtaken bool, failed error) {
+	for _, k := range due {
+		switch err := s.happen(ctx, k); {
+		case err == nil:
+			done = true
+		case errors.Is(err, fault.ErrConflict) || errors.Is(err, errNotDue):
+			overtaken = true
+		default:
+			failed = errors.Join(failed, err)
+		}
+	}
+	return done, overtaken, failed
 }
 
 // errNotDue says that what was due for a key is no longer, because the key was changed meanwhile.
 var errNotDue = errors.New("kms: not due any more")
 
-// happen does what is due for k, one thing at a time, and says whether it did: what else is due is found again.
-func (s *Service) happen(ctx context.Context, k *Key) (happened bool, err error) {
+// happen does what is due for k, one thing at a time: what else is due is found again, and so is what errNotDue or
+// fault.ErrConflict says was overtaken by a change of the key.
+func (s *Service) happen(ctx context.Context, k *Key) error {
 	now := s.now()
 	switch gone := k.expired(now); {
 	case reached(k.DeletionDate, now):
-		err = s.delete(ctx, k)
+		return s.delete(ctx, k)
 	case reached(k.Settles, now):
-		err = s.settled(ctx, k)
+		return s.settled(ctx, k)
 	case gone != nil:
-		err = s.expire(ctx, k, gone.ID)
+		return s.expire(ctx, k, gone.ID)
 	case k.mayRotateNow() && (reached(k.Rotation.Started, now) || reached(k.Rotation.Next, now)):
-		err = s.rotate(ctx, k)
+		return s.rotate(ctx, k)
+	default: // the clock was set back meanwhile
+		return errNotDue
 	}
-	if errors.Is(err, fault.ErrConflict) || errors.Is(err, errNotDue) {
-		return false, nil // if something is still due, it is found again
-	}
-	return err == nil, err
 }
 
 // instant is now in the form in which times are kept.

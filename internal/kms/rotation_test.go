@@ -185,6 +185,61 @@ func TestOneKeyDoesNotKeepTheOthersWaiting(t *testing.T) {
 	}
 }
 
+// TestClockThatIsSetBack: what was due and is no longer must not be tried for ever.
+func TestClockThatIsSetBack(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	k := w.createKey()
+	w.must("EnableKeyRotation", &awskms.EnableKeyRotationInput{KeyId: k.KeyId})
+	w.store = &aheadStore{Store: w.store}
+	w.restart(kms.Limits{})
+	w.catchUp()
+	if got := *w.describe(*k.KeyId).CurrentKeyMaterialId; got != *k.CurrentKeyMaterialId {
+		t.Error("rotated before its time")
+	}
+}
+
+// aheadStore believes that it is much later.
+type aheadStore struct {
+	kms.Store
+	asked int
+}
+
+func (s *aheadStore) Due(ctx context.Context, now time.Time, limit int) ([]*kms.Key, error) {
+	if s.asked++; s.asked > 100 {
+		return nil, errors.New("asked again and again")
+	}
+	return s.Store.Due(ctx, now.Add(1000*day), limit)
+}
+
+// TestOvertakenRotation: a change of the key that comes between finding what is due and doing it does not put it off.
+func TestOvertakenRotation(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	k := w.createKey()
+	before := &beforeStore{Store: w.store, event: "RotateKey"}
+	w.store = before
+	w.restart(kms.Limits{})
+	before.act = func() { w.must("EnableKeyRotation", &awskms.EnableKeyRotationInput{KeyId: k.KeyId}) }
+	w.rotateNow(*k.KeyId)
+	if got := *w.describe(*k.KeyId).CurrentKeyMaterialId; got == *k.CurrentKeyMaterialId {
+		t.Error("the rotation did not happen")
+	}
+}
+
+// beforeStore does something before the first change with an event of this name.
+type beforeStore struct {
+	kms.Store
+	event string
+	act   func()
+}
+
+func (s *beforeStore) Change(ctx context.Context, event *audit.Event, fn func(kms.Tx) error) error {
+	if act := s.act; act != nil && event != nil && event.Name == s.event {
+		s.act = nil
+		act()
+	}
+	return s.Store.Change(ctx, event, fn)
+}
+
 // fullFor has no room for what is about one key.
 type fullFor struct {
 	kms.Store
