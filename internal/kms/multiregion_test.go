@@ -27,8 +27,24 @@ func (w *world) createPrimary() *types.KeyMetadata {
 func (w *world) replicate(id, region string) *types.KeyMetadata {
 	w.Helper()
 	out := do[awskms.ReplicateKeyOutput](w, "ReplicateKey", &awskms.ReplicateKeyInput{KeyId: &id, ReplicaRegion: &region})
-	w.catchUp()
+	w.settleAll()
 	return out.ReplicaKeyMetadata
+}
+
+// slow is a world whose transient states last a second.
+func slow(t *testing.T) *world {
+	t.Helper()
+	w := newWorld(t, kms.Limits{})
+	w.settle = time.Second
+	w.restart(kms.Limits{})
+	return w
+}
+
+// settleAll lets all transient states end.
+func (w *world) settleAll() {
+	w.Helper()
+	w.advance(w.settle)
+	w.catchUp()
 }
 
 func in(region string) arn.Scope { return arn.Scope{Account: home.Account, Region: region} }
@@ -43,7 +59,7 @@ func family(m *types.KeyMetadata) string {
 }
 
 func TestReplicas(t *testing.T) {
-	w := newWorld(t, kms.Limits{})
+	w := slow(t)
 	k := w.createPrimary()
 	id := *k.KeyId
 	if !strings.HasPrefix(id, "mrk-") || len(id) != 36 || !*k.MultiRegion || family(k) != "PRIMARY of us-east-1" {
@@ -61,7 +77,7 @@ func TestReplicas(t *testing.T) {
 	}
 	w.in("eu-west-1", func() {
 		w.refused("Decrypt", &awskms.DecryptInput{CiphertextBlob: blob}, "KMSInvalidStateException", *m.Arn+" is creating.")
-		w.catchUp()
+		w.settleAll()
 		if got := w.describe(id); got.KeyState != "Enabled" || family(got) != "REPLICA of us-east-1 eu-west-1" ||
 			*got.CurrentKeyMaterialId != *k.CurrentKeyMaterialId {
 			t.Errorf("%+v", got)
@@ -162,7 +178,7 @@ func TestRotationIsShared(t *testing.T) {
 }
 
 func TestUpdatePrimaryRegion(t *testing.T) {
-	w := newWorld(t, kms.Limits{})
+	w := slow(t)
 	id := *w.createPrimary().KeyId
 	w.replicate(id, "eu-west-1")
 	w.replicate(id, "eu-west-2")
@@ -180,14 +196,14 @@ func TestUpdatePrimaryRegion(t *testing.T) {
 			t.Errorf("%s, %s", m.KeyState, family(m))
 		}
 	})
-	w.catchUp()
+	w.settleAll()
 	w.in("eu-west-1", func() {
 		if m := w.describe(id); m.KeyState != "Enabled" || family(m) != "PRIMARY of eu-west-1 eu-west-2 us-east-1" {
 			t.Errorf("%s, %s", m.KeyState, family(m))
 		}
 		w.rotateNow(id)
 		w.must("UpdatePrimaryRegion", move("us-east-1"))
-		w.catchUp()
+		w.settleAll()
 	})
 	if m := w.describe(id); m.KeyState != "Enabled" || family(m) != "PRIMARY of us-east-1 eu-west-1 eu-west-2" {
 		t.Errorf("%s, %s", m.KeyState, family(m))
@@ -268,6 +284,28 @@ func TestReplicasCountAgainstTheirRegionsLimit(t *testing.T) {
 	if got := family(w.describe(id)); got != "PRIMARY of us-east-1" {
 		t.Error(got)
 	}
+}
+
+// TestNoSettleTime: without one the next call finds transient states over, whatever else there is to do.
+func TestNoSettleTime(t *testing.T) {
+	w := newWorld(t, kms.Limits{})
+	id := *w.createPrimary().KeyId
+	out := do[awskms.ReplicateKeyOutput](w, "ReplicateKey", &awskms.ReplicateKeyInput{KeyId: &id, ReplicaRegion: aws.String("eu-west-1")})
+	if got := out.ReplicaKeyMetadata.KeyState; got != "Creating" {
+		t.Errorf("the answer says %s", got)
+	}
+	enabled := func(region, want string) {
+		t.Helper()
+		w.in(region, func() {
+			if m := w.describe(id); m.KeyState != "Enabled" || family(m) != want {
+				t.Errorf("%s: %s, %s", region, m.KeyState, family(m))
+			}
+		})
+	}
+	enabled("eu-west-1", "REPLICA of us-east-1 eu-west-1")
+	w.must("UpdatePrimaryRegion", &awskms.UpdatePrimaryRegionInput{KeyId: &id, PrimaryRegion: aws.String("eu-west-1")})
+	enabled("us-east-1", "REPLICA of eu-west-1 us-east-1")
+	enabled("eu-west-1", "PRIMARY of eu-west-1 us-east-1")
 }
 
 // TestSettleTime: transient states last as long as they were told to, across a restart too.

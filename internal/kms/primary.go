@@ -57,7 +57,7 @@ func (s *Service) updatePrimaryRegion(ctx context.Context, call *operation.Call,
 		return tx.AddEvent(becamePrimary(call, next))
 	})
 	if err == nil {
-		s.Wake() // its transient state ends some time
+		s.settleAtOnce(ctx, k.Key, &to)
 	}
 	return nil, err
 }

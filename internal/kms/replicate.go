@@ -159,7 +159,7 @@ func (s *Service) keepReplica(ctx context.Context, call *operation.Call, seen *s
 	if err != nil {
 		return nil, unexpected("keeping a replica", err)
 	}
-	s.Wake() // its transient state ends some time
+	s.settleAtOnce(ctx, k)
 	return &kms.ReplicateKeyOutput{
 		ReplicaKeyMetadata: s.metadata(made), ReplicaPolicy: &made.Policy, ReplicaTags: made.Tags,
 	}, nil

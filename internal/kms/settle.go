@@ -16,6 +16,20 @@ import (
 // settles is when a transient state that begins now ends.
 func (s *Service) settles() time.Time { return s.instant().Add(s.settle) }
 
+// settleAtOnce ends the transient states that these keys have just entered, if they last no time, so that the next call
+// finds them over whatever else there is to do. What fails here, Run does.
+func (s *Service) settleAtOnce(ctx context.Context, keys ...*Key) {
+	defer s.Wake() // others end some time
+	if s.settle > 0 {
+		return
+	}
+	for _, k := range keys {
+		if err := s.settled(ctx, k); err != nil && !errors.Is(err, errNotDue) {
+			s.log.Error("ending a transient state", "error", err)
+		}
+	}
+}
+
 // settled ends k's transient state.
 func (s *Service) settled(ctx context.Context, k *Key) error {
 	err := s.snapshots.change(ctx, nil, oneKey(k), func(tx Tx) error {

@@ -30,11 +30,11 @@ func (a stateAPI) Refusal(err error) (code, message string) {
 
 func (a stateAPI) Store() string { return storeID }
 func (a stateAPI) Disconnect()   { a.stores.connect(false) }
-func (a stateAPI) Settle()       { a.catchUp() }
+func (a stateAPI) Settle()       { a.settleAll() }
 
 // TestEveryRowOfTheStateTable plays each row of key-states.csv.
 func TestEveryRowOfTheStateTable(t *testing.T) {
-	keystatetest.Play(t, stateAPI{newWorld(t, kms.Limits{})}, admin.ARN, "key-states.csv")
+	keystatetest.Play(t, stateAPI{slow(t)}, admin.ARN, "key-states.csv")
 }
 
 func TestReEncryptChecksBothKeysSourceFirst(t *testing.T) {
