@@ -243,9 +243,6 @@ func onName(row operation.Row, name string, make func(account, member string) st
 	})
 }
 
-// itself is what onName makes of members that are ARNs already.
-func itself(_, member string) string { return member }
-
 // within asks on all entities of a kind under a path prefix, as IAM does for lists.
 func within(kind string, row operation.Row) operation.Row {
 	return onName(row, "PathPrefix", func(account, prefix string) string { return arn.IAM(account, kind+or(prefix, "/")) })

@@ -21,17 +21,32 @@ func (s *Service) providerRows() []operation.Row {
 	return []operation.Row{
 		onName(operation.Write("CreateOpenIDConnectProvider", s.createProvider, "Url", "ClientIDList", "ThumbprintList", "Tags"), "Url",
 			func(account, address string) string { return arn.IAM(account, "oidc-provider/"+host(address)) }),
-		onProvider(operation.Read("GetOpenIDConnectProvider", s.getProvider, "OpenIDConnectProviderArn")),
+		s.onProvider(operation.Read("GetOpenIDConnectProvider", s.getProvider, "OpenIDConnectProviderArn")),
 		operation.Read("ListOpenIDConnectProviders", s.listProviders),
-		onProvider(operation.Write("DeleteOpenIDConnectProvider", s.deleteProvider, "OpenIDConnectProviderArn")),
-		onProvider(operation.Write("AddClientIDToOpenIDConnectProvider", s.addClient, "OpenIDConnectProviderArn", "ClientID")),
-		onProvider(operation.Write("RemoveClientIDFromOpenIDConnectProvider", s.removeClient, "OpenIDConnectProviderArn", "ClientID")),
-		onProvider(operation.Write("UpdateOpenIDConnectProviderThumbprint", s.updateThumbprints, "OpenIDConnectProviderArn", "ThumbprintList")),
+		s.onProvider(operation.Write("DeleteOpenIDConnectProvider", s.deleteProvider, "OpenIDConnectProviderArn")),
+		s.onProvider(operation.Write("AddClientIDToOpenIDConnectProvider", s.addClient, "OpenIDConnectProviderArn", "ClientID")),
+		s.onProvider(operation.Write("RemoveClientIDFromOpenIDConnectProvider", s.removeClient, "OpenIDConnectProviderArn", "ClientID")),
+		s.onProvider(operation.Write("UpdateOpenIDConnectProviderThumbprint", s.updateThumbprints, "OpenIDConnectProviderArn", "ThumbprintList")),
+		s.onProvider(operation.Write("TagOpenIDConnectProvider", s.tagProvider, "OpenIDConnectProviderArn", "Tags")),
+		s.onProvider(operation.Write("UntagOpenIDConnectProvider", s.untagProvider, "OpenIDConnectProviderArn", "TagKeys")),
+		s.onProvider(operation.Read("ListOpenIDConnectProviderTags", s.listProviderTags, "OpenIDConnectProviderArn", "Marker", "MaxItems")),
 	}
 }
 
-func onProvider(row operation.Row) operation.Row {
-	return onName(row, "OpenIDConnectProviderArn", itself)
+// onProvider makes the row ask for permission on the provider that the input names.
+func (s *Service) onProvider(row operation.Row) operation.Row {
+	return row.On(func(ctx context.Context, c *operation.Call, in any) ([]operation.Resource, error) {
+		keys := requestKeys(in)
+		name := member(in, "OpenIDConnectProviderArn")
+		p, err := providerByARN(ctx, s.config.Store, c.Scope.Account, name)
+		if err != nil && !isMissing(err) {
+			return nil, err
+		}
+		if err == nil {
+			entityKeys(keys, &Entity{Tags: p.Tags})
+		}
+		return []operation.Resource{{ARN: name, Keys: keys}}, nil
+	})
 }
 
 // ARN names the provider.
@@ -163,14 +178,13 @@ func (s *Service) deleteProvider(ctx context.Context, c *operation.Call, in *iam
 	})
 }
 
-func (s *Service) updateProvider(ctx context.Context, c *operation.Call, name *string, fn func(*Provider)) error {
+func (s *Service) updateProvider(ctx context.Context, c *operation.Call, name *string, fn func(*Provider) error) error {
 	return s.change(ctx, c.Event, func(tx Tx) error {
 		p, err := provider(ctx, tx, c, *name)
 		if err != nil {
 			return err
 		}
-		fn(p)
-		if err := p.checkLists(); err != nil {
+		if err := fn(p); err != nil {
 			return err
 		}
 		return tx.UpdateProvider(p)
@@ -178,19 +192,47 @@ func (s *Service) updateProvider(ctx context.Context, c *operation.Call, name *s
 }
 
 func (s *Service) addClient(ctx context.Context, c *operation.Call, in *iam.AddClientIDToOpenIDConnectProviderInput) (*operation.Void, error) {
-	return nil, s.updateProvider(ctx, c, in.OpenIDConnectProviderArn, func(p *Provider) {
+	return nil, s.updateProvider(ctx, c, in.OpenIDConnectProviderArn, func(p *Provider) error {
 		if !slices.Contains(p.Clients, *in.ClientID) {
 			p.Clients = append(p.Clients, *in.ClientID)
 		}
+		return p.checkLists()
 	})
 }
 
 func (s *Service) removeClient(ctx context.Context, c *operation.Call, in *iam.RemoveClientIDFromOpenIDConnectProviderInput) (*operation.Void, error) {
-	return nil, s.updateProvider(ctx, c, in.OpenIDConnectProviderArn, func(p *Provider) {
+	return nil, s.updateProvider(ctx, c, in.OpenIDConnectProviderArn, func(p *Provider) error {
 		p.Clients = slices.DeleteFunc(p.Clients, func(id string) bool { return id == *in.ClientID })
+		return nil
 	})
 }
 
 func (s *Service) updateThumbprints(ctx context.Context, c *operation.Call, in *iam.UpdateOpenIDConnectProviderThumbprintInput) (*operation.Void, error) {
-	return nil, s.updateProvider(ctx, c, in.OpenIDConnectProviderArn, func(p *Provider) { p.Thumbprints = in.ThumbprintList })
+	return nil, s.updateProvider(ctx, c, in.OpenIDConnectProviderArn, func(p *Provider) error {
+		p.Thumbprints = in.ThumbprintList
+		return p.checkLists()
+	})
+}
+
+func (s *Service) tagProvider(ctx context.Context, c *operation.Call, in *iam.TagOpenIDConnectProviderInput) (*operation.Void, error) {
+	return nil, s.updateProvider(ctx, c, in.OpenIDConnectProviderArn, func(p *Provider) (err error) {
+		p.Tags, err = merge(p.Tags, in.Tags, exactCase)
+		return err
+	})
+}
+
+func (s *Service) untagProvider(ctx context.Context, c *operation.Call, in *iam.UntagOpenIDConnectProviderInput) (*operation.Void, error) {
+	return nil, s.updateProvider(ctx, c, in.OpenIDConnectProviderArn, func(p *Provider) error {
+		p.Tags = without(p.Tags, in.TagKeys, exactCase)
+		return nil
+	})
+}
+
+func (s *Service) listProviderTags(ctx context.Context, c *operation.Call, in *iam.ListOpenIDConnectProviderTagsInput) (*iam.ListOpenIDConnectProviderTagsOutput, error) {
+	p, err := provider(ctx, s.config.Store, c, *in.OpenIDConnectProviderArn)
+	if err != nil {
+		return nil, err
+	}
+	tags, err := tagPage(p.Tags, in.Marker, in.MaxItems)
+	return &iam.ListOpenIDConnectProviderTagsOutput{Tags: tags.items, IsTruncated: tags.truncated, Marker: tags.marker}, err
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
@@ -192,6 +193,44 @@ func TestNewKeysOfAProvider(t *testing.T) {
 	w.must(err)
 	if n := i.asked.Load(); n != 2 {
 		t.Errorf("keys were fetched %d times", n)
+	}
+}
+
+func TestTagsOfProviders(t *testing.T) {
+	w := newWorld(t)
+	admin, ctx := w.iam(w.admin), t.Context()
+	made, err := admin.CreateOpenIDConnectProvider(ctx, &iam.CreateOpenIDConnectProviderInput{Url: aws.String("https://issuer.example")})
+	w.must(err)
+	name := made.OpenIDConnectProviderArn
+	_, err = admin.TagOpenIDConnectProvider(ctx, &iam.TagOpenIDConnectProviderInput{OpenIDConnectProviderArn: name, Tags: []types.Tag{
+		{Key: aws.String("team"), Value: aws.String("red")}, {Key: aws.String("Team"), Value: aws.String("blue")},
+	}})
+	w.must(err)
+	list := func() (keys string) {
+		for pages := iam.NewListOpenIDConnectProviderTagsPaginator(admin, &iam.ListOpenIDConnectProviderTagsInput{
+			OpenIDConnectProviderArn: name, MaxItems: aws.Int32(1),
+		}); pages.HasMorePages(); {
+			p, err := pages.NextPage(ctx)
+			w.must(err)
+			keys += *p.Tags[0].Key + "=" + *p.Tags[0].Value + " "
+		}
+		return keys
+	}
+	if got := list(); got != "Team=blue team=red " {
+		t.Errorf("tags %s", got)
+	}
+	_, err = admin.UntagOpenIDConnectProvider(ctx, &iam.UntagOpenIDConnectProviderInput{OpenIDConnectProviderArn: name, TagKeys: []string{"Team"}})
+	w.must(err)
+	if got := list(); got != "team=red " {
+		t.Errorf("tags %s", got)
+	}
+
+	for team, want := range map[string]string{"blue": "AccessDenied", "red": ""} {
+		alice := w.user(team, `{"Statement":[{"Effect":"Allow","Action":"iam:*","Resource":"*","Condition":{"StringEquals":{"aws:ResourceTag/team":"`+team+`"}}}]}`)
+		_, err := w.iam(alice).GetOpenIDConnectProvider(ctx, &iam.GetOpenIDConnectProviderInput{OpenIDConnectProviderArn: name})
+		if code(err) != want {
+			t.Errorf("who may look at %s's: %v", team, err)
+		}
 	}
 }
 

@@ -521,6 +521,22 @@ var services = map[string]table{
 				{path: "ThumbprintList", shape: "thumbprintListType", required: true, hidden: false},
 				{path: "ThumbprintList.N.member", shape: "thumbprintType", required: false, hidden: false},
 			},
+			"TagOpenIDConnectProvider": {
+				{path: "OpenIDConnectProviderArn", shape: "arnType", required: true, hidden: false},
+				{path: "Tags", shape: "tagListType", required: true, hidden: false},
+				{path: "Tags.N.member.Key", shape: "tagKeyType", required: true, hidden: false},
+				{path: "Tags.N.member.Value", shape: "tagValueType", required: true, hidden: false},
+			},
+			"UntagOpenIDConnectProvider": {
+				{path: "OpenIDConnectProviderArn", shape: "arnType", required: true, hidden: false},
+				{path: "TagKeys", shape: "tagKeyListType", required: true, hidden: false},
+				{path: "TagKeys.N.member", shape: "tagKeyType", required: false, hidden: false},
+			},
+			"ListOpenIDConnectProviderTags": {
+				{path: "OpenIDConnectProviderArn", shape: "arnType", required: true, hidden: false},
+				{path: "Marker", shape: "markerType", required: false, hidden: false},
+				{path: "MaxItems", shape: "maxItemsType", required: false, hidden: false},
+			},
 		},
 	},
 	"kms": {
