@@ -27,7 +27,7 @@ func (s *Service) assumeRole(ctx context.Context, c *operation.Call, in *sts.Ass
 	if err := noSecondFactor(in.SerialNumber, in.TokenCode); err != nil {
 		return nil, err
 	}
-	if err := checkRoleARN(*in.RoleArn); err != nil {
+	if _, err := roleAccount(*in.RoleArn); err != nil {
 		return nil, err
 	}
 	tags, err := sessionTags(in.Tags, in.TransitiveTagKeys)
@@ -107,16 +107,16 @@ func (s *Service) inherit(ctx context.Context, c *operation.Call, facts *Session
 	return true, nil
 }
 
-// checkRoleARN refuses what cannot be the name of a role.
-func checkRoleARN(name string) error {
+// roleAccount is the account in the name of a role, which need not be there. What cannot be such a name is refused.
+func roleAccount(name string) (string, error) {
 	a, err := arn.Parse(name)
 	switch {
 	case err != nil:
-		return validationError("%s is invalid", name)
+		return "", validationError("%s is invalid", name)
 	case a.Service != "iam" || !strings.HasPrefix(a.Resource, "role/"):
-		return validationError("Request ARN is invalid")
+		return "", validationError("Request ARN is invalid")
 	default:
-		return nil
+		return a.Account, nil
 	}
 }
 

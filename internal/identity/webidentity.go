@@ -23,11 +23,18 @@ func invalidToken(format string, args ...any) *fault.Error {
 }
 
 // assumeRoleWithWebIdentity opens a session of a role for whom an identity provider of the role's account vouches. The
-// call has no signature: the provider's token is all that says who it is from.
+// call has no signature: the provider's token is all that says who it is from, and before it is proven nothing is said of
+// the role.
 func (s *Service) assumeRoleWithWebIdentity(ctx context.Context, c *operation.Call, in *sts.AssumeRoleWithWebIdentityInput) (*sts.AssumeRoleWithWebIdentityOutput, error) {
-	if err := checkRoleARN(*in.RoleArn); err != nil {
+	account, err := roleAccount(*in.RoleArn)
+	if err != nil {
 		return nil, err
 	}
+	p, claims, err := s.vouched(ctx, account, *in.WebIdentityToken)
+	if err != nil {
+		return nil, err
+	}
+	s.introduce(c, p, claims)
 	role, err := entityByARN(ctx, s.config.Store, *in.RoleArn)
 	if isMissing(err) {
 		return nil, errWebIdentity
@@ -35,11 +42,6 @@ func (s *Service) assumeRoleWithWebIdentity(ctx context.Context, c *operation.Ca
 	if err != nil {
 		return nil, err
 	}
-	p, claims, err := s.vouched(ctx, role.Account, *in.WebIdentityToken)
-	if err != nil {
-		return nil, err
-	}
-	s.introduce(c, role, p, claims)
 	facts := SessionFacts{Kind: RoleSession, Name: *in.RoleSessionName, Provider: p.ARN(), Claims: claims.keys(p)}
 	if err := claims.gives.fill(&facts); err != nil {
 		return nil, err
@@ -56,14 +58,15 @@ func (s *Service) assumeRoleWithWebIdentity(ctx context.Context, c *operation.Ca
 	}, err
 }
 
-// introduce tells the call's event who calls, now that it is known. The event is one of the role's account.
-func (s *Service) introduce(c *operation.Call, role *Entity, p *Provider, claims *claims) {
+// introduce tells the call's event who calls, now that it is known. The event is one of the provider's account, which is the
+// role's.
+func (s *Service) introduce(c *operation.Call, p *Provider, claims *claims) {
 	c.Caller = policy.Caller{
-		Type: policy.TypeWebIdentity, Account: role.Account, UserName: claims.Subject,
+		Type: policy.TypeWebIdentity, Account: p.Account, UserName: claims.Subject,
 		PrincipalID: p.ARN() + ":" + claims.audience + ":" + claims.Subject,
 		Temporary:   &policy.Credentials{Provider: p.ARN()},
 	}
-	c.Scope.Account, c.Event.Caller = role.Account, c.Caller
+	c.Scope.Account, c.Event.Caller = p.Account, c.Caller
 }
 
 // trusted asks the role's trust policy alone: a stranger has no policies.

@@ -196,6 +196,28 @@ func TestNewKeysOfAProvider(t *testing.T) {
 	}
 }
 
+// TestStrangersDoNotLearnWhichRolesThereAre has no answer differ by the role as long as nobody vouches for who asks.
+func TestStrangersDoNotLearnWhichRolesThereAre(t *testing.T) {
+	w, i := newWorld(t), newIssuer(t)
+	role := w.federated(i)
+	late := i.claims()
+	late["exp"] = time.Now().Add(-time.Hour).Unix()
+	for what, token := range map[string]string{
+		"no token": "xxxx", "nobody's token": sign(t, jose.RS256, i.private, "second", i.claims()), "an old token": sign(t, jose.RS256, i.private, "first", late),
+	} {
+		_, there := w.web(role, token)
+		_, none := w.web(aws.String(*role+"x"), token)
+		if code(there) == "AccessDenied" || code(there) != code(none) || message(there) != message(none) {
+			t.Errorf("%s: %v, %v", what, there, none)
+		}
+	}
+	_, err := w.web(aws.String(*role+"x"), sign(t, jose.RS256, i.private, "first", i.claims()))
+	w.refused("no such role", err, "AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity")
+	if e := w.lastEvent("AssumeRoleWithWebIdentity"); !strings.Contains(e, `"userName":"repo:x"`) || !strings.Contains(e, account) {
+		t.Errorf("event %s does not say who asked", e)
+	}
+}
+
 func TestTagsOfProviders(t *testing.T) {
 	w := newWorld(t)
 	admin, ctx := w.iam(w.admin), t.Context()
