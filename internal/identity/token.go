@@ -81,8 +81,9 @@ type keyring struct {
 type ring struct {
 	mu      sync.Mutex
 	keys    []jose.JSONWebKey
-	fetched time.Time
-	err     error
+	fetched time.Time // when keys came
+	asked   time.Time // when the provider was asked last
+	err     error     // what came of it
 }
 
 func newKeyring(client *http.Client, now func() time.Time) *keyring {
@@ -115,17 +116,24 @@ func (k *keyring) verify(ctx context.Context, issuer string, signed *jwt.JSONWeb
 	return nil, errors.New("no key of the provider verifies the token")
 }
 
-// matching are an issuer's keys with an id, fetched anew when they have grown old or none matches.
+// matching are an issuer's keys with an id, fetched anew when they have grown old or none matches. Where that fails, keys
+// that are not old are still good: a token of an unknown key, which anybody can make, does not cost the others theirs.
 func (k *keyring) matching(ctx context.Context, issuer, id string) ([]jose.JSONWebKey, error) {
 	r := k.ring(issuer)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	age := k.now().Sub(r.fetched)
-	if age >= keysGood || age >= keysRest && (r.err != nil || len(r.matching(id)) == 0) {
-		r.keys, r.err = k.fetch(ctx, issuer)
-		r.fetched = k.now()
+	if len(r.matching(id, k.now())) == 0 && k.now().Sub(r.asked) >= keysRest {
+		keys, err := k.fetch(ctx, issuer)
+		r.asked, r.err = k.now(), err
+		if err == nil {
+			r.keys, r.fetched = keys, r.asked
+		}
 	}
-	return r.matching(id), r.err
+	found := r.matching(id, k.now())
+	if len(found) == 0 {
+		return nil, r.err
+	}
+	return found, nil
 }
 
 // ring finds an issuer's keys. When there are too many it forgets any.
@@ -146,8 +154,11 @@ func (k *keyring) ring(issuer string) *ring {
 	return r
 }
 
-// matching are the signature keys with an id, or all of them for a token that names none.
-func (r *ring) matching(id string) (keys []jose.JSONWebKey) {
+// matching are the signature keys with an id, or all of them for a token that names none; none when they are old.
+func (r *ring) matching(id string, now time.Time) (keys []jose.JSONWebKey) {
+	if now.Sub(r.fetched) >= keysGood {
+		return nil
+	}
 	for _, key := range r.keys {
 		if (id == "" || key.KeyID == id) && key.Use != "enc" {
 			keys = append(keys, key)

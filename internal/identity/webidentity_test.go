@@ -306,6 +306,24 @@ func TestProvidersThatAreOutOfReach(t *testing.T) {
 	w.refused("down", err, "IDPCommunicationError", "Error communicating with identity provider.")
 }
 
+// TestStrangersDoNotMakeKeywardForgetKeys sends a token of an unknown key while the provider is away for a moment.
+func TestStrangersDoNotMakeKeywardForgetKeys(t *testing.T) {
+	w, i := newWorld(t), newIssuer(t)
+	role := w.federated(i)
+	good := sign(t, jose.RS256, i.private, "first", i.claims())
+	_, err := w.web(role, good)
+	w.must(err)
+	i.Close()
+	w.ahead.Store(int64(11 * time.Second))
+	_, err = w.web(role, sign(t, jose.RS256, i.private, "second", i.claims()))
+	w.refused("an unknown key", err, "IDPCommunicationError", "Error communicating with identity provider.")
+	_, err = w.web(role, good)
+	w.must(err)
+	w.ahead.Store(int64(11 * time.Minute))
+	_, err = w.web(role, good)
+	w.refused("with old keys", err, "IDPCommunicationError", "Error communicating with identity provider.")
+}
+
 func TestWhereIssuersMayBe(t *testing.T) {
 	w := newWorld(t)
 	for address, want := range map[string]string{
