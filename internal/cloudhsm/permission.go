@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	api "github.com/aws/aws-sdk-go-v2/service/cloudhsmv2"
 	"github.com/aws/aws-sdk-go-v2/service/cloudhsmv2/types"
 
 	"keyward/internal/arn"
@@ -19,15 +20,31 @@ import (
 func on[In any](s *Service, row operation.Row, member func(*In) *string) operation.Row {
 	return row.On(func(ctx context.Context, c *operation.Call, in any) ([]operation.Resource, error) {
 		keys, id := requestKeys(in), aws.ToString(member(in.(*In)))
+		all := tagging(c.Scope, in)
 		if id == "" {
-			return []operation.Resource{{ARN: "*", Keys: keys}}, nil
+			return append([]operation.Resource{{ARN: "*", Keys: keys}}, all...), nil
 		}
 		name := nameOf(c.Scope, id)
 		if err := s.addTags(ctx, keys, c.Scope, name); err != nil {
 			return nil, err
 		}
-		return []operation.Resource{{ARN: name, Keys: keys}}, nil
+		return append([]operation.Resource{{ARN: name, Keys: keys}}, all...), nil
 	})
+}
+
+// tagging is that what an input has made may be given tags.
+func tagging(scope arn.Scope, in any) []operation.Resource {
+	r := operation.Resource{Action: "cloudhsm:TagResource", Keys: requestKeys(in)}
+	switch given := in.(type) {
+	case *api.CreateClusterInput:
+		r.ARN = scope.Cluster("*")
+	case *api.CopyBackupToRegionInput:
+		r.ARN = arn.Scope{Account: scope.Account, Region: aws.ToString(given.DestinationRegion)}.Backup("*")
+	}
+	if r.ARN == "" || len(r.Keys) == 0 {
+		return nil
+	}
+	return []operation.Resource{r}
 }
 
 // nameOf is the ARN of a cluster or backup.

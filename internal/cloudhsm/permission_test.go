@@ -45,14 +45,28 @@ func TestWhatPermissionIsAskedFor(t *testing.T) {
 			ARN: scope.Backup(backup), Keys: operation.Keys{"aws:resourcetag/desk": {"5"}, "aws:requesttag/team": {"blue"}, "aws:tagkeys": {"Team"}}}},
 		"from a backup by its ARN": {"CreateCluster", &api.CreateClusterInput{SourceBackupId: aws.String(scope.Backup(backup))}, operation.Resource{
 			ARN: scope.Backup(backup), Keys: operation.Keys{"aws:resourcetag/desk": {"5"}}}},
+		"a copy": {"CopyBackupToRegion", &api.CopyBackupToRegionInput{BackupId: &backup, DestinationRegion: aws.String("eu-west-1"), TagList: tag("Team", "blue")},
+			operation.Resource{ARN: scope.Backup(backup), Keys: operation.Keys{"aws:resourcetag/desk": {"5"}, "aws:requesttag/team": {"blue"}, "aws:tagkeys": {"Team"}}}},
 		"no such backup": {"DeleteBackup", &api.DeleteBackupInput{BackupId: aws.String("backup-aaaaaaaaaaa")},
 			operation.Resource{ARN: scope.Backup("backup-aaaaaaaaaaa"), Keys: operation.Keys{}}},
 		"another account's": {"ListTags", &api.ListTagsInput{ResourceId: aws.String(elsewhere.Cluster(id))},
 			operation.Resource{ARN: elsewhere.Cluster(id), Keys: operation.Keys{}}},
 	} {
-		got, err := p.rows[c.op].Resources(t.Context(), &operation.Call{Scope: scope}, c.in)
-		if diff := cmp.Diff([]operation.Resource{c.want}, got); err != nil || diff != "" {
+		all, err := p.rows[c.op].Resources(t.Context(), &operation.Call{Scope: scope}, c.in)
+		if diff := cmp.Diff(c.want, all[0]); err != nil || diff != "" {
 			t.Errorf("%s: %v %s", name, err, diff)
+		}
+		var tagged operation.Resource // what TagResource is asked for on
+		switch {
+		case len(c.want.Keys["aws:tagkeys"]) == 0:
+		case c.op == "CreateCluster":
+			tagged.ARN = scope.Cluster("*")
+		case c.op == "CopyBackupToRegion":
+			tagged.ARN = "arn:aws:cloudhsm:eu-west-1:" + scope.Account + ":backup/*"
+		}
+		if len(all) > 1 != (tagged.ARN != "") || len(all) > 1 && (all[1].ARN != tagged.ARN || all[1].Action != "cloudhsm:TagResource" ||
+			all[1].Keys["aws:requesttag/team"][0] != "blue") {
+			t.Errorf("%s: %+v", name, all[1:])
 		}
 	}
 }

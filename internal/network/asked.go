@@ -30,7 +30,9 @@ func (s *Service) asking(rows []operation.Row) []operation.Row {
 	for i, row := range rows {
 		if !row.ReadOnly {
 			rows[i] = row.On(func(ctx context.Context, c *operation.Call, in any) ([]operation.Resource, error) {
-				return s.asked(ctx, c.Scope, made[row.Name], reflect.ValueOf(in).Elem())
+				given := reflect.ValueOf(in).Elem()
+				all, err := s.asked(ctx, c.Scope, made[row.Name], given)
+				return append(all, tagging(c.Scope, row.Name, given)...), err
 			})
 		}
 	}
@@ -66,6 +68,24 @@ func (s *Service) asked(ctx context.Context, scope arn.Scope, kind string, in re
 		all = []operation.Resource{{ARN: "*", Keys: requestTags(in)}}
 	}
 	return all, nil
+}
+
+// tagging is that what an operation makes may be given tags (EC2 user guide, "Grant permission to tag resources during
+// creation").
+func tagging(scope arn.Scope, operationName string, in reflect.Value) (all []operation.Resource) {
+	specifications := in.FieldByName("TagSpecification")
+	if !specifications.IsValid() {
+		return nil
+	}
+	for _, given := range specifications.Interface().([]tagSpecification) {
+		if len(given.Tag) == 0 {
+			continue
+		}
+		keys := requestTags(in)
+		keys["ec2:createaction"] = []string{operationName}
+		all = append(all, operation.Resource{ARN: ec2ARN(scope, given.ResourceType+"/*"), Keys: keys, Action: "ec2:CreateTags"})
+	}
+	return all
 }
 
 // mentioned are the ids of what a request names: by id, a group also by its name, a subnet by its tie to an ACL. What is

@@ -84,6 +84,18 @@ func TestWhatPermissionIsAskedFor(t *testing.T) {
 			t.Errorf("%s: %s", request, diff)
 		}
 	}
+	for request, want := range map[string][]operation.Resource{
+		"CreateVpc CidrBlock=10.8.0.0/16": nil,
+		"CreateVpc TagSpecification.1.ResourceType=vpc&TagSpecification.1.Tag.1.Key=Team&TagSpecification.1.Tag.1.Value=blue": {{
+			Action: "ec2:CreateTags", ARN: is("vpc/*"), Keys: operation.Keys{"aws:requesttag/team": {"blue"}, "aws:tagkeys": {"Team"}, "ec2:createaction": {"CreateVpc"}}}},
+		"AuthorizeSecurityGroupEgress GroupId=" + group + "&TagSpecification.1.ResourceType=security-group-rule&TagSpecification.1.Tag.1.Key=Team": {{
+			Action: "ec2:CreateTags", ARN: is("security-group-rule/*"),
+			Keys: operation.Keys{"aws:requesttag/team": {""}, "aws:tagkeys": {"Team"}, "ec2:createaction": {"AuthorizeSecurityGroupEgress"}}}},
+	} {
+		if diff := cmp.Diff(want, s.asked(request)[1:]); len(want)+len(s.asked(request)[1:]) > 0 && diff != "" {
+			t.Errorf("%s: %s", request, diff)
+		}
+	}
 	if s.rows["DescribeVpcs"].Resources != nil {
 		t.Error("reading is about one thing")
 	}

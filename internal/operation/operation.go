@@ -83,6 +83,8 @@ func (r Row) On(f func(context.Context, *Call, any) ([]Resource, error)) Row {
 type Resource struct {
 	ARN  string // or "*"
 	Keys Keys   // those of the action, beside the ones that every action has
+	// Action such as "ec2:CreateTags", which the call needs beside the row's own; empty for that.
+	Action string
 }
 
 // Keys are values of condition keys by their names in lower case.

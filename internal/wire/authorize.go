@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"strings"
@@ -27,7 +28,7 @@ func (h *Handler) authorize(ctx context.Context, x *exchange, c *operation.Call,
 	}
 	for _, resource := range resources {
 		r := policy.Request{
-			Principal: c.Principal, Action: x.row.action, Resource: resource.ARN,
+			Principal: c.Principal, Action: cmp.Or(resource.Action, x.row.action), Resource: resource.ARN,
 			Context: c.Globals(c.Principal, c.Scope.Account, resource.Keys),
 		}
 		if d := policy.Evaluate(&r); !d.Allowed {

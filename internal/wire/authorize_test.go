@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -19,9 +20,9 @@ func errorCode(err error) string {
 	return ""
 }
 
-// TestDenialsInEachServicesWords asks as a user who may do nothing.
-func TestDenialsInEachServicesWords(t *testing.T) {
-	w := newWorld(t)
+// alice is the configuration of a user who may do nothing.
+func (w *world) alice(t *testing.T) aws.Config {
+	t.Helper()
 	if _, err := iam.NewFromConfig(w.config()).CreateUser(t.Context(), &iam.CreateUserInput{UserName: aws.String("alice")}); err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +32,39 @@ func TestDenialsInEachServicesWords(t *testing.T) {
 	}
 	c := w.config()
 	c.Credentials = credentials.NewStaticCredentialsProvider(*out.AccessKey.AccessKeyId, *out.AccessKey.SecretAccessKey, "")
-	_, err = kms.NewFromConfig(c).ListKeys(t.Context(), &kms.ListKeysInput{})
+	return c
+}
+
+// TestEveryActionOfACallIsAskedFor: on its own resource each, and the call is made if all are allowed.
+func TestEveryActionOfACallIsAskedFor(t *testing.T) {
+	w := newWorld(t)
+	c := w.alice(t)
+	for policy, lacks := range map[string]string{
+		`{"Effect":"Allow","Action":"cloudhsm:CopyBackupToRegion","Resource":"arn:1"}`: "cloudhsm:TagResource on resource: arn:2 ",
+		`{"Effect":"Allow","Action":"cloudhsm:*","Resource":"arn:2"}`:                  "cloudhsm:CopyBackupToRegion on resource: arn:1 ",
+		`{"Effect":"Allow","Action":"cloudhsm:CopyBackupToRegion","Resource":"arn:1"},` +
+			`{"Effect":"Allow","Action":"cloudhsm:TagResource","Resource":"arn:2"}`: "",
+	} {
+		_, err := iam.NewFromConfig(w.config()).PutUserPolicy(t.Context(), &iam.PutUserPolicyInput{
+			UserName: aws.String("alice"), PolicyName: aws.String("p"), PolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[` + policy + `]}`),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = cloudhsmv2.NewFromConfig(c).CopyBackupToRegion(t.Context(), &cloudhsmv2.CopyBackupToRegionInput{
+			BackupId: aws.String("backup-abcdefghijk"), DestinationRegion: aws.String("eu-west-1"),
+		})
+		if (err == nil) != (lacks == "") || err != nil && !strings.Contains(err.Error(), lacks) {
+			t.Errorf("%s: %v", policy, err)
+		}
+	}
+}
+
+// TestDenialsInEachServicesWords asks as a user who may do nothing.
+func TestDenialsInEachServicesWords(t *testing.T) {
+	w := newWorld(t)
+	c := w.alice(t)
+	_, err := kms.NewFromConfig(c).ListKeys(t.Context(), &kms.ListKeysInput{})
 	if got := errorCode(err); got != "AccessDeniedException" {
 		t.Errorf("KMS: %v", err)
 	}

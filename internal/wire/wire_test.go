@@ -207,6 +207,11 @@ func toyCloudHSM() operation.Service {
 		operation.Read("DescribeClusters", func(context.Context, *operation.Call, *cloudhsmv2.DescribeClustersInput) (*cloudhsmv2.DescribeClustersOutput, error) {
 			return nil, errors.New("marker-cause")
 		}),
+		operation.Write("CopyBackupToRegion", func(context.Context, *operation.Call, *cloudhsmv2.CopyBackupToRegionInput) (*cloudhsmv2.CopyBackupToRegionOutput, error) {
+			return &cloudhsmv2.CopyBackupToRegionOutput{}, nil
+		}).On(func(context.Context, *operation.Call, any) ([]operation.Resource, error) {
+			return []operation.Resource{{ARN: "arn:1"}, {ARN: "arn:2", Action: "cloudhsm:TagResource"}}, nil
+		}),
 		operation.Write("DeleteCluster", func(_ context.Context, _ *operation.Call, in *cloudhsmv2.DeleteClusterInput) (*cloudhsmv2.DeleteClusterOutput, error) {
 			return nil, fault.New("CloudHsmResourceNotFoundException", "Cluster %s not found", *in.ClusterId)
 		}),
