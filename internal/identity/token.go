@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -96,9 +97,23 @@ func newKeyring(client *http.Client, now func() time.Time) *keyring {
 		if len(via) > maxRedirects {
 			return errors.New("too many redirects")
 		}
-		return checkIssuer(r.URL.Scheme + "://" + r.URL.Host)
+		return checkWay(via[0].URL.String(), r.URL.String())
 	}
 	return &keyring{client: &careful, now: now, rings: map[string]*ring{}}
+}
+
+// checkWay takes the addresses that a provider may point at from one of its own: what is on this machine in clear is only
+// for providers that are there as well.
+func checkWay(from, to string) error {
+	u, err := url.Parse(to)
+	switch {
+	case err != nil || u.User != nil || checkIssuer(u.Scheme+"://"+u.Host) != nil:
+		return fmt.Errorf("%w: %q is no address to fetch from", errUnreachable, to)
+	case strings.HasPrefix(from, "https:") && u.Scheme != "https":
+		return fmt.Errorf("%w: it leads from TLS to %q", errUnreachable, to)
+	default:
+		return nil
+	}
 }
 
 // verify proves a token with the keys of its issuer, which must be a provider's that is configured.
@@ -186,6 +201,9 @@ func (k *keyring) fetch(ctx context.Context, issuer string) ([]jose.JSONWebKey, 
 	if configuration.Issuer != issuer {
 		return nil, fmt.Errorf("%w: it calls itself %q", errUnreachable, configuration.Issuer)
 	}
+	if err := checkWay(issuer, configuration.JWKSURI); err != nil {
+		return nil, err
+	}
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
 	}
@@ -220,11 +238,8 @@ func readKeys(set []json.RawMessage) (keys []jose.JSONWebKey, err error) {
 	return keys, nil
 }
 
-// get reads a JSON document from where an issuer may be.
+// get reads a JSON document.
 func (k *keyring) get(ctx context.Context, address string, into any) error {
-	if err := checkIssuer(address); err != nil {
-		return fmt.Errorf("%w: %q is no address to fetch from", errUnreachable, address)
-	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUnreachable, err)

@@ -21,6 +21,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
+
+	"keyward/internal/identity"
 )
 
 // issuer is an identity provider on this machine.
@@ -44,7 +46,7 @@ func newIssuer(t *testing.T) *issuer {
 		}
 	}
 	mux.HandleFunc("/.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, map[string]string{"issuer": i.name, "jwks_uri": i.URL + "/keys"})
+		answer(w, map[string]string{"issuer": i.name, "jwks_uri": i.URL + "/keys?p=policy"}) // as Azure AD B2C has it
 	})
 	mux.HandleFunc("/keys", func(w http.ResponseWriter, _ *http.Request) {
 		i.asked.Add(1)
@@ -304,6 +306,32 @@ func TestProvidersThatAreOutOfReach(t *testing.T) {
 	i.Close()
 	_, err := w.web(role, token)
 	w.refused("down", err, "IDPCommunicationError", "Error communicating with identity provider.")
+}
+
+// TestProvidersElsewhereDoNotLeadHere has an issuer over TLS point at what listens on this machine without.
+func TestProvidersElsewhereDoNotLeadHere(t *testing.T) {
+	plain := newIssuer(t)
+	for _, way := range []string{"jwks_uri", "redirect"} {
+		var elsewhere *httptest.Server
+		elsewhere = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			keys := map[string]string{"jwks_uri": plain.URL, "redirect": elsewhere.URL}[way] + "/keys"
+			if r.URL.Path == "/keys" {
+				http.Redirect(w, r, plain.URL+"/keys", http.StatusFound)
+				return
+			}
+			_ = json.NewEncoder(w).Encode(map[string]string{"issuer": elsewhere.URL, "jwks_uri": keys})
+		}))
+		t.Cleanup(elsewhere.Close)
+		w := newWorld(t)
+		w.identity = identity.New(identity.Config{Store: w.db.Identity(), Sealer: w.root, Now: w.now, Client: elsewhere.Client()})
+		w.serve()
+		i := &issuer{name: elsewhere.URL}
+		_, err := w.web(w.federated(i), sign(t, jose.RS256, plain.private, "first", i.claims()))
+		w.refused(way, err, "IDPCommunicationError", "Error communicating with identity provider.")
+	}
+	if n := plain.asked.Load(); n != 0 {
+		t.Errorf("what listens here was asked %d times", n)
+	}
 }
 
 // TestStrangersDoNotMakeKeywardForgetKeys sends a token of an unknown key while the provider is away for a moment.
