@@ -240,7 +240,10 @@ func TestStaleLeader(t *testing.T) {
 	c := stale.client().login("cu", hsmproto.RoleCryptoUser, userPassword)
 	leader.kill()
 	leader.start() // it may lead again: then there is nothing to see, but never anything wrong
-	stale.until("led", joined)
+	stale.until("led, or left behind by the new one, which it does not know", func(s hsmproto.StatusReply) bool {
+		of, err := added.status()
+		return joined(s) || err == nil && of.Leader == added.config.Node
+	})
 	err := c.call(hsmproto.OpGenerateKey, hsmproto.GenerateKeyRequest{Length: 32, ID: []byte("key"), MinHsms: 1}, nil)
 	if s, statusErr := added.status(); statusErr != nil || len(s.Voters) != 3 {
 		t.Errorf("the new HSM sees %+v, %v", s, statusErr)

@@ -22,9 +22,14 @@ import (
 	"keyward/internal/secret"
 )
 
+// How long followers and leader do without hearing of the other. Tests wait longer: on a machine that they keep busy, HSMs
+// are silent for as long as this without anything being wrong.
+var (
+	heartbeat   = 300 * time.Millisecond
+	leaderLease = 250 * time.Millisecond
+)
+
 const (
-	heartbeat        = 300 * time.Millisecond
-	leaderLease      = 250 * time.Millisecond
 	commitInterval   = 10 * time.Millisecond // how soon followers learn what is agreed on
 	transportLimit   = 2 * time.Second
 	segmentSize      = 4 << 20 // bytes of a log file, allocated in advance

@@ -39,6 +39,7 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	hashIterations = 10_000
+	heartbeat, leaderLease = 700*time.Millisecond, 650*time.Millisecond
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if err := Main(context.Background(), os.Stdin, os.Stdout, log); err != nil {
 		log.Error("HSM ends", "error", err)
@@ -332,21 +333,29 @@ func (p *process) until(what string, wanted func(hsmproto.StatusReply) bool) hsm
 	}
 }
 
-// serves returns once clients are served: a restarted HSM has replayed its log.
+// serves returns once clients are served: a restarted HSM has replayed its log, and shows the customer's certificate that
+// it finds there.
 func (p *process) serves() {
 	p.fleet.t.Helper()
-	c := p.client()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	deadline := time.After(patience)
-	for c.call(hsmproto.OpInfo, hsmproto.Empty{}, nil) != nil {
+	for err := p.tryServe(); err != nil; err = p.tryServe() {
 		select {
 		case <-ticker.C:
 		case <-deadline:
-			p.fleet.t.Fatalf("%s does not serve clients", p.config.HsmID)
+			p.fleet.t.Fatalf("%s does not serve clients: %v", p.config.HsmID, err)
 		}
 	}
-	c.conn.Close()
+}
+
+func (p *process) tryServe() error {
+	conn, err := p.dial()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return (&user{p.fleet.t, conn, random(32)}).call(hsmproto.OpInfo, hsmproto.Empty{}, nil)
 }
 
 func joined(s hsmproto.StatusReply) bool { return s.Joined && s.Leader != "" }
