@@ -96,12 +96,12 @@ func TestAcknowledgedStateCountsAtOnce(t *testing.T) {
 			}
 		})
 	}
+	defer readers.Wait()
+	defer close(done) // also if one of the calls below ends the test
 	for range 10 {
 		w.must("DisableKey", &awskms.DisableKeyInput{KeyId: id})
 		w.refused("Encrypt", &awskms.EncryptInput{KeyId: id, Plaintext: []byte("x")}, "DisabledException", home.Key(*id)+" is disabled.")
 		w.must("EnableKey", &awskms.EnableKeyInput{KeyId: id})
 		w.encrypt(*id, "x", nil)
 	}
-	close(done)
-	readers.Wait()
 }
