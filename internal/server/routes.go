@@ -12,10 +12,10 @@ import (
 //go:embed welcome.html
 var welcome []byte
 
-// routes puts what is not AWS's beside it. AWS requests are all on "/".
+// routes puts what is not AWS's beside it. AWS requests are all on "/". What is on no path of either is for AWS's handler to
+// refuse: the mux would redirect "//" and the like, which no client of AWS expects.
 func (i *installation) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/", i.handler)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answerText(w, http.StatusOK, "ok\n") })
 	mux.HandleFunc("GET /readyz", i.ready)
 	mux.Handle("GET /metrics", i.metrics.handler())
@@ -24,7 +24,15 @@ func (i *installation) routes() http.Handler {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		_, _ = w.Write(welcome) // the reader is gone if this fails
 	})
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/" {
+			if _, ours := mux.Handler(r); ours != "" {
+				mux.ServeHTTP(w, r)
+				return
+			}
+		}
+		i.handler.ServeHTTP(w, r)
+	})
 }
 
 // ready says whether calls can be served: the database answers.
