@@ -174,6 +174,13 @@ const (
 	FederatedSession SessionKind = "federated"
 )
 
+// Deletion is what is remembered of a service-linked role that was deleted, for who asks how its deletion went.
+type Deletion struct {
+	Account string
+	ID      string // "task/aws-service-role/<service>/<role>/<UUID>"
+	Ended   time.Time
+}
+
 // Store keeps identities. Reads see everything that was acknowledged before. Absent records are fault.ErrNotFound.
 // Lists are in the order of names, access keys in that of their creation.
 type Store interface {
@@ -183,8 +190,8 @@ type Store interface {
 	Change(ctx context.Context, event *audit.Event, fn func(Tx) error) error
 	// NoteUses writes down the newest uses of access keys, by id. Keys that are gone are passed over.
 	NoteUses(ctx context.Context, uses map[string]Use) error
-	// PurgeSessions removes the sessions that ended before then.
-	PurgeSessions(ctx context.Context, then time.Time) error
+	// Purge removes what ended before then: sessions and deletions.
+	Purge(ctx context.Context, then time.Time) error
 }
 
 // Reader reads records.
@@ -202,6 +209,7 @@ type Reader interface {
 	// AccessKeys lists those of one principal.
 	AccessKeys(ctx context.Context, account, principalID string) ([]*AccessKey, error)
 	Session(ctx context.Context, id string) (*Session, error)
+	Deletion(ctx context.Context, account, id string) (*Deletion, error)
 }
 
 // Tx is the inside of a Change; its reads see its writes.
@@ -214,6 +222,7 @@ type Tx interface {
 	InsertProvider(*Provider) error
 	InsertAccessKey(*AccessKey) error
 	InsertSession(*Session) error
+	InsertDeletion(*Deletion) error
 	// Update… replace the record whose Version is the one given and count it up in the argument, or fail with
 	// fault.ErrConflict. Account, kind and id never change.
 	UpdateEntity(*Entity) error

@@ -7,8 +7,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 
-	"keyward/internal/arn"
-	"keyward/internal/fault"
 	"keyward/internal/operation"
 )
 
@@ -22,10 +20,6 @@ func (s *Service) roleRows() []operation.Row {
 		s.on(Role, operation.Write("UpdateRoleDescription", s.updateRoleDescription, "RoleName", "Description")),
 		s.on(Role, operation.Write("UpdateAssumeRolePolicy", s.updateAssumeRolePolicy, "RoleName", "PolicyDocument")),
 		s.on(Role, operation.Write("DeleteRole", s.deleteRole, "RoleName")),
-		onName(operation.Write("CreateServiceLinkedRole", s.createServiceLinkedRole, "AWSServiceName", "Description", "CustomSuffix"),
-			"AWSServiceName", func(account, service string) string {
-				return arn.IAM(account, "role"+linkedPath(service)+linkedRoles[service].name)
-			}),
 	}
 }
 
@@ -154,56 +148,4 @@ func (s *Service) deleteRole(ctx context.Context, c *operation.Call, in *iam.Del
 		}
 		return tx.DeleteEntity(role)
 	})
-}
-
-// Service-linked roles: nothing here assumes them, but clients make them before they use what AWS would.
-
-const linkedPrefix = "/aws-service-role/"
-
-func linkedPath(service string) string { return linkedPrefix + service + "/" }
-
-// linkedRoles are those of the services that are here (AWS documentation of each service, "Using service-linked roles").
-var linkedRoles = map[string]struct{ name, description string }{
-	"cks.kms.amazonaws.com": {
-		"AWSServiceRoleForKeyManagementServiceCustomKeyStores", "Enables AWS KMS to access AWS CloudHSM and related services for custom key stores",
-	},
-	"mrk.kms.amazonaws.com": {
-		"AWSServiceRoleForKeyManagementServiceMultiRegionKeys", "Enables access to AWS services and resources required by AWS KMS multi-Region keys",
-	},
-	"cloudhsm.amazonaws.com": {"AWSServiceRoleForCloudHSM", "Enables AWS CloudHSM to manage resources on your behalf"},
-}
-
-// checkOwn refuses to change a role that is a service's.
-func checkOwn(role *Entity) error {
-	if role.Kind == Role && strings.HasPrefix(role.Path, linkedPrefix) {
-		return fault.New("UnmodifiableEntity", "Cannot perform the operation on the protected role '%s' - this role is only "+
-			"modifiable by AWS", role.Name)
-	}
-	return nil
-}
-
-func (s *Service) createServiceLinkedRole(ctx context.Context, c *operation.Call, in *iam.CreateServiceLinkedRoleInput) (*iam.CreateServiceLinkedRoleOutput, error) {
-	linked, known := linkedRoles[*in.AWSServiceName]
-	switch {
-	case !known:
-		return nil, invalidInput("Service principal %s is not known.", *in.AWSServiceName)
-	case in.CustomSuffix != nil:
-		return nil, invalidInput("Custom suffix is not allowed for %s", *in.AWSServiceName)
-	}
-	if _, err := s.config.Store.Entity(ctx, c.Scope.Account, Role, linked.name); err == nil {
-		return nil, invalidInput("Service role name %s has been taken in this account, please try a different suffix.", linked.name)
-	}
-	role := &Entity{
-		Account: c.Scope.Account, Kind: Role, Name: linked.name, ID: newID(roleID), Path: linkedPath(*in.AWSServiceName),
-		Created: s.config.Now(), Role: RoleFacts{
-			Description: or(value(in.Description), linked.description), MaxSession: defaultRoleDuration,
-			Trust: `{"Version":"2012-10-17","Statement":[{"Action":["sts:AssumeRole"],"Effect":"Allow","Principal":{"Service":["` +
-				*in.AWSServiceName + `"]}}]}`,
-		},
-	}
-	out, err := s.insertRole(ctx, c, role)
-	if err != nil {
-		return nil, err
-	}
-	return &iam.CreateServiceLinkedRoleOutput{Role: out.Role}, nil
 }

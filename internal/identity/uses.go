@@ -50,13 +50,13 @@ func (u *uses) written(done map[string]Use) {
 }
 
 const (
-	// tidying is how often uses are written down and sessions that are over are removed.
+	// tidying is how often uses are written down and what is over is removed.
 	tidying = time.Minute
-	// remembered is how long a session that is over is told from one that never was.
+	// remembered is how long a session or deletion that is over is told from one that never was.
 	remembered = 24 * time.Hour
 )
 
-// Run writes down when access keys were used and removes sessions that are over, until ctx ends. report is told of
+// Run writes down when access keys were used and removes sessions and deletions that are over, until ctx ends. report is told of
 // failures, after which it goes on.
 func (s *Service) Run(ctx context.Context, report func(error)) {
 	ticker := time.NewTicker(tidying)
@@ -84,5 +84,5 @@ func (s *Service) Tidy(ctx context.Context) error {
 		}
 		s.uses.written(pending)
 	}
-	return s.config.Store.PurgeSessions(ctx, s.config.Now().Add(-remembered))
+	return s.config.Store.Purge(ctx, s.config.Now().Add(-remembered))
 }

@@ -42,9 +42,12 @@ func (s identities) NoteUses(ctx context.Context, uses map[string]identity.Use) 
 	})
 }
 
-func (s identities) PurgeSessions(ctx context.Context, then time.Time) error {
+func (s identities) Purge(ctx context.Context, then time.Time) error {
 	return s.db.Change(ctx, nil, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `DELETE FROM session WHERE expires_ms < ?`, millis(then))
+		if _, err := tx.ExecContext(ctx, `DELETE FROM session WHERE expires_ms < ?`, millis(then)); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `DELETE FROM iam_role_deletion WHERE ended_ms < ?`, millis(then))
 		return err
 	})
 }
@@ -114,6 +117,11 @@ func (r identityReader) Session(ctx context.Context, id string) (*identity.Sessi
 	return s, notFound(err)
 }
 
+func (r identityReader) Deletion(ctx context.Context, account, id string) (*identity.Deletion, error) {
+	d, err := scanDeletion(r.q.QueryRowContext(ctx, `SELECT account, id, ended_ms FROM iam_role_deletion WHERE account = ? AND id = ?`, account, id))
+	return d, notFound(err)
+}
+
 func scanAccount(row scanner) (*identity.Account, error) {
 	var a identity.Account
 	var created int64
@@ -162,4 +170,12 @@ func scanSession(row scanner) (*identity.Session, error) {
 	err := row.Scan(&s.AccessKeyID, &s.Account, &s.PrincipalID, &s.SealedSecret, &s.TokenHash, &created, &expires, asJSON(&s.SessionFacts))
 	s.Created, s.Expires = fromMillis(created), fromMillis(expires)
 	return &s, err
+}
+
+func scanDeletion(row scanner) (*identity.Deletion, error) {
+	var d identity.Deletion
+	var ended int64
+	err := row.Scan(&d.Account, &d.ID, &ended)
+	d.Ended = fromMillis(ended)
+	return &d, err
 }

@@ -56,6 +56,10 @@ func (t identityTx) InsertSession(s *identity.Session) error {
 		s.AccessKeyID, s.Account, s.PrincipalID, s.SealedSecret, s.TokenHash, millis(s.Created), millis(s.Expires), asJSON(&s.SessionFacts))
 }
 
+func (t identityTx) InsertDeletion(d *identity.Deletion) error {
+	return t.insert(`INSERT INTO iam_role_deletion (account, id, ended_ms) VALUES (?, ?, ?)`, d.Account, d.ID, millis(d.Ended))
+}
+
 func (t identityTx) UpdateEntity(e *identity.Entity) error {
 	err := t.swap(`UPDATE iam_entity SET version = version + 1, name = ?, path = ?, boundary = ?, attached = ?, inline = ?,
 		groups = ?, tags = ?, role = ? WHERE id = ? AND version = ?`,

@@ -24,7 +24,7 @@ func Identities(t *testing.T, open func(t *testing.T) identity.Store) {
 		{"deletions", identityDeletions},
 		{"absent records", identityAbsence},
 		{"uses are noted", identityUses},
-		{"sessions that are over are purged", identitySessions},
+		{"what is over is purged", identityPurge},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })
 	}
@@ -44,6 +44,7 @@ type household struct {
 	provider *identity.Provider
 	key      *identity.AccessKey
 	session  *identity.Session
+	deletion *identity.Deletion
 }
 
 func newHousehold() household {
@@ -77,12 +78,13 @@ func newHousehold() household {
 				Claims: map[string][]string{"i:sub": {"s"}},
 			},
 		},
+		&identity.Deletion{Account: tenant, ID: "task/1", Ended: moment},
 	}
 }
 
 func (h household) insert(tx identity.Tx) error {
 	return errors.Join(tx.InsertAccount(h.account), tx.InsertEntity(h.user), tx.InsertEntity(h.role), tx.InsertPolicy(h.policy),
-		tx.InsertProvider(h.provider), tx.InsertAccessKey(h.key), tx.InsertSession(h.session))
+		tx.InsertProvider(h.provider), tx.InsertAccessKey(h.key), tx.InsertSession(h.session), tx.InsertDeletion(h.deletion))
 }
 
 func (h household) move(t *testing.T, s identity.Store) {
@@ -94,7 +96,7 @@ func (h household) move(t *testing.T, s identity.Store) {
 
 // read reads everything of h back, or joins the reasons why not.
 func (h household) read(ctx context.Context, r identity.Reader) (got household, err error) {
-	var errs [7]error
+	var errs [8]error
 	got.account, errs[0] = r.Account(ctx, tenant)
 	got.user, errs[1] = r.Entity(ctx, tenant, identity.User, h.user.Name)
 	got.role, errs[2] = r.EntityByID(ctx, h.role.ID)
@@ -102,6 +104,7 @@ func (h household) read(ctx context.Context, r identity.Reader) (got household, 
 	got.provider, errs[4] = r.Provider(ctx, tenant, h.provider.URL)
 	got.key, errs[5] = r.AccessKey(ctx, h.key.AccessKeyID)
 	got.session, errs[6] = r.Session(ctx, h.session.AccessKeyID)
+	got.deletion, errs[7] = r.Deletion(ctx, tenant, h.deletion.ID)
 	return got, errors.Join(errs[:]...)
 }
 
@@ -162,6 +165,7 @@ func identityUniqueness(t *testing.T, s identity.Store) {
 		"provider": func(tx identity.Tx, h household) error { return tx.InsertProvider(h.provider) },
 		"key":      func(tx identity.Tx, h household) error { return tx.InsertAccessKey(h.key) },
 		"session":  func(tx identity.Tx, h household) error { return tx.InsertSession(h.session) },
+		"deletion": func(tx identity.Tx, h household) error { return tx.InsertDeletion(h.deletion) },
 	} {
 		err := s.Change(t.Context(), nil, func(tx identity.Tx) error { return change(tx, newHousehold()) })
 		if !errors.Is(err, fault.ErrExists) {
@@ -215,7 +219,7 @@ func identityDeletions(t *testing.T, s identity.Store) {
 
 func identityAbsence(t *testing.T, s identity.Store) {
 	h := newHousehold()
-	var errs [7]error
+	var errs [8]error
 	_, errs[0] = s.Account(t.Context(), tenant)
 	_, errs[1] = s.Entity(t.Context(), tenant, identity.User, h.user.Name)
 	_, errs[2] = s.EntityByID(t.Context(), h.role.ID)
@@ -223,6 +227,7 @@ func identityAbsence(t *testing.T, s identity.Store) {
 	_, errs[4] = s.Provider(t.Context(), tenant, h.provider.URL)
 	_, errs[5] = s.AccessKey(t.Context(), h.key.AccessKeyID)
 	_, errs[6] = s.Session(t.Context(), h.session.AccessKeyID)
+	_, errs[7] = s.Deletion(t.Context(), tenant, h.deletion.ID)
 	for i, err := range errs {
 		if !errors.Is(err, fault.ErrNotFound) {
 			t.Errorf("record %d: %v", i, err)
@@ -241,19 +246,31 @@ func identityUses(t *testing.T, s identity.Store) {
 	}
 }
 
-func identitySessions(t *testing.T, s identity.Store) {
+func identityPurge(t *testing.T, s identity.Store) {
 	h := newHousehold()
 	h.move(t, s)
-	if err := s.PurgeSessions(t.Context(), h.session.Expires); err != nil {
-		t.Fatal(err)
+	for _, c := range []struct {
+		what string
+		ends time.Time
+		read func() error
+	}{
+		{"deletion", h.deletion.Ended, func() error { _, err := s.Deletion(t.Context(), tenant, h.deletion.ID); return err }},
+		{"session", h.session.Expires, func() error { _, err := s.Session(t.Context(), h.session.AccessKeyID); return err }},
+	} {
+		if err := s.Purge(t.Context(), c.ends); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.read(); err != nil {
+			t.Errorf("a %s that has just ended: %v", c.what, err)
+		}
+		if err := s.Purge(t.Context(), c.ends.Add(time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.read(); !errors.Is(err, fault.ErrNotFound) {
+			t.Errorf("a %s that is over: %v", c.what, err)
+		}
 	}
-	if _, err := s.Session(t.Context(), "ASIA1"); err != nil {
-		t.Errorf("a session that has just ended: %v", err)
-	}
-	if err := s.PurgeSessions(t.Context(), h.session.Expires.Add(time.Millisecond)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Session(t.Context(), "ASIA1"); !errors.Is(err, fault.ErrNotFound) {
-		t.Errorf("a session that is over: %v", err)
+	if _, err := s.Deletion(t.Context(), "999988887777", h.deletion.ID); !errors.Is(err, fault.ErrNotFound) {
+		t.Errorf("another account's deletion: %v", err)
 	}
 }

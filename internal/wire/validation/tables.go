@@ -135,6 +135,7 @@ var services = map[string]table{
 	},
 	"iam": {
 		shapes: map[string]*shape{
+			"DeletionTaskIdType":           {min: 1, max: 1000, pattern: "", enum: []string(nil)},
 			"EntityType":                   {min: 0, max: 0, pattern: "", enum: []string{"User", "Role", "Group", "LocalManagedPolicy", "AWSManagedPolicy"}},
 			"OpenIDConnectProviderUrlType": {min: 1, max: 255, pattern: "", enum: []string(nil)},
 			"PolicyUsageType":              {min: 0, max: 0, pattern: "", enum: []string{"PermissionsPolicy", "PermissionsBoundary"}},
@@ -536,6 +537,12 @@ var services = map[string]table{
 				{path: "OpenIDConnectProviderArn", shape: "arnType", required: true, hidden: false},
 				{path: "Marker", shape: "markerType", required: false, hidden: false},
 				{path: "MaxItems", shape: "maxItemsType", required: false, hidden: false},
+			},
+			"DeleteServiceLinkedRole": {
+				{path: "RoleName", shape: "roleNameType", required: true, hidden: false},
+			},
+			"GetServiceLinkedRoleDeletionStatus": {
+				{path: "DeletionTaskId", shape: "DeletionTaskIdType", required: true, hidden: false},
 			},
 		},
 	},
