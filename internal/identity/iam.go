@@ -23,7 +23,7 @@ func (s *Service) IAM() operation.Service {
 	var rows []operation.Row
 	for _, part := range [][]operation.Row{
 		s.userRows(), s.groupRows(), s.roleRows(), s.accessKeyRows(), s.inlineRows(), s.attachmentRows(), s.boundaryRows(),
-		s.policyRows(), s.tagRows(), s.providerRows(), s.linkedRows(),
+		s.policyRows(), s.tagRows(), s.providerRows(), s.linkedRows(), s.absentRows(),
 	} {
 		rows = append(rows, part...)
 	}

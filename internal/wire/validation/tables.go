@@ -141,6 +141,7 @@ var services = map[string]table{
 			"PolicyUsageType":              {min: 0, max: 0, pattern: "", enum: []string{"PermissionsPolicy", "PermissionsBoundary"}},
 			"accessKeyIdType":              {min: 16, max: 128, pattern: "[\\w]+", enum: []string(nil)},
 			"arnType":                      {min: 20, max: 2048, pattern: "", enum: []string(nil)},
+			"assignmentStatusType":         {min: 0, max: 0, pattern: "", enum: []string{"Assigned", "Unassigned", "Any"}},
 			"clientIDType":                 {min: 1, max: 255, pattern: "", enum: []string(nil)},
 			"customSuffixType":             {min: 1, max: 64, pattern: "[\\w+=,.@-]+", enum: []string(nil)},
 			"descriptionType":              {min: 0, max: 1000, pattern: "[\\u0009\\u000A\\u000D\\u0020-\\u007E\\u00A1-\\u00FF]*", enum: []string(nil)},
@@ -543,6 +544,44 @@ var services = map[string]table{
 			},
 			"GetServiceLinkedRoleDeletionStatus": {
 				{path: "DeletionTaskId", shape: "DeletionTaskIdType", required: true, hidden: false},
+			},
+			"ListInstanceProfilesForRole": {
+				{path: "RoleName", shape: "roleNameType", required: true, hidden: false},
+				{path: "Marker", shape: "markerType", required: false, hidden: false},
+				{path: "MaxItems", shape: "maxItemsType", required: false, hidden: false},
+			},
+			"GetLoginProfile": {
+				{path: "UserName", shape: "userNameType", required: false, hidden: false},
+			},
+			"DeleteLoginProfile": {
+				{path: "UserName", shape: "userNameType", required: false, hidden: false},
+			},
+			"ListMFADevices": {
+				{path: "UserName", shape: "existingUserNameType", required: false, hidden: false},
+				{path: "Marker", shape: "markerType", required: false, hidden: false},
+				{path: "MaxItems", shape: "maxItemsType", required: false, hidden: false},
+			},
+			"ListVirtualMFADevices": {
+				{path: "AssignmentStatus", shape: "assignmentStatusType", required: false, hidden: false},
+				{path: "Marker", shape: "markerType", required: false, hidden: false},
+				{path: "MaxItems", shape: "maxItemsType", required: false, hidden: false},
+			},
+			"ListSigningCertificates": {
+				{path: "UserName", shape: "existingUserNameType", required: false, hidden: false},
+				{path: "Marker", shape: "markerType", required: false, hidden: false},
+				{path: "MaxItems", shape: "maxItemsType", required: false, hidden: false},
+			},
+			"ListSSHPublicKeys": {
+				{path: "UserName", shape: "userNameType", required: false, hidden: false},
+				{path: "Marker", shape: "markerType", required: false, hidden: false},
+				{path: "MaxItems", shape: "maxItemsType", required: false, hidden: false},
+			},
+			"ListServiceSpecificCredentials": {
+				{path: "UserName", shape: "userNameType", required: false, hidden: false},
+				{path: "ServiceName", shape: "serviceName", required: false, hidden: false},
+				{path: "AllUsers", shape: "allUsers", required: false, hidden: false},
+				{path: "Marker", shape: "markerType", required: false, hidden: false},
+				{path: "MaxItems", shape: "maxItemsType", required: false, hidden: false},
 			},
 		},
 	},
