@@ -380,7 +380,9 @@ func TestInvalidRequests(t *testing.T) {
 		t.Errorf("path: %v", err)
 	}
 	_, err = admin.PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: aws.String("admin"), PolicyName: aws.String("p"), PolicyDocument: aws.String("{")})
-	w.refused("policy", err, "MalformedPolicyDocument", "This policy contains invalid Json")
+	w.refused("policy", err, "MalformedPolicyDocument", "Syntax errors in policy.")
+	_, err = admin.CreateRole(ctx, &iam.CreateRoleInput{RoleName: aws.String("r"), AssumeRolePolicyDocument: aws.String("{")})
+	w.refused("trust policy", err, "MalformedPolicyDocument", "This policy contains invalid Json")
 	_, err = admin.TagUser(ctx, &iam.TagUserInput{UserName: aws.String("admin"), Tags: []types.Tag{
 		{Key: aws.String("a"), Value: aws.String("1")}, {Key: aws.String("A"), Value: aws.String("2")},
 	}})

@@ -103,14 +103,8 @@ func checkManaged(document string) error {
 	if size(document) > maxManagedSize {
 		return overQuota("PolicySize", maxManagedSize)
 	}
-	d, err := policy.ParseIdentity([]byte(document))
-	if err != nil {
-		return malformedPolicy(err)
-	}
-	if d.Version != policy.Version2012 {
-		return fault.New("MalformedPolicyDocument", "Policy document must be version %s or greater.", policy.Version2012)
-	}
-	return nil
+	_, err := policy.ParseManaged([]byte(document))
+	return malformedPolicy(err)
 }
 
 // usage counts the entities of an account that have a policy.

@@ -6,18 +6,18 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-func conditions(v jsontext.Value) (all []Condition, err error) {
+func conditions(g grammar, v jsontext.Value) (all []Condition, err error) {
 	blocks, err := object(v)
 	if err != nil {
 		return nil, err
 	}
 	for _, block := range blocks {
-		c, err := splitOperator(block.name)
-		if err != nil {
-			return nil, err
-		}
 		keys, err := object(block.value)
-		if err != nil {
+		c, invalid := splitOperator(block.name)
+		switch {
+		case invalid != nil && !(g.loose && err == nil && len(keys) == 0):
+			return nil, g.syntax(invalid)
+		case err != nil:
 			return nil, err
 		}
 		for _, key := range keys {
@@ -25,8 +25,8 @@ func conditions(v jsontext.Value) (all []Condition, err error) {
 			if c.Values, err = values(key.value, scalar); err != nil {
 				return nil, err
 			}
-			if err := c.check(); err != nil {
-				return nil, err
+			if vendor, name, _ := strings.Cut(c.Key, ":"); !g.loose && (vendor == "" || name == "") {
+				return nil, errVendor
 			}
 			all = append(all, c)
 		}
@@ -35,7 +35,7 @@ func conditions(v jsontext.Value) (all []Condition, err error) {
 }
 
 // splitOperator takes "ForAllValues:StringEqualsIfExists" apart.
-func splitOperator(name string) (c Condition, err error) {
+func splitOperator(name string) (c Condition, err *Malformed) {
 	c.Operator = name
 	if quantifier, rest, found := strings.Cut(name, ":"); found {
 		c.Quantifier, c.Operator = Quantifier(quantifier), rest
@@ -68,13 +68,6 @@ func scalar(v jsontext.Value) (string, error) {
 var permissive = []struct{ prefix, what string }{
 	{"kms:encryptioncontext:", "encryption context"},
 	{"aws:requesttag/", "tag"},
-}
-
-func (c *Condition) check() error {
-	if vendor, name, _ := strings.Cut(c.Key, ":"); vendor == "" || name == "" {
-		return malformed("Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.")
-	}
-	return nil
 }
 
 // checkPermissive refuses what KMS refuses in key policies.

@@ -21,6 +21,8 @@ var (
 	errSyntax     = &Malformed{"Syntax errors in policy."}
 	errJSON       = &Malformed{"This policy contains invalid Json"}
 	errPrincipals = &Malformed{"Policy contains a statement with one or more invalid principals."}
+	errVendor     = &Malformed{"Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."}
+	errLegacy     = &Malformed{"The policy failed legacy parsing"}
 )
 
 // Versions of the policy language.

@@ -14,11 +14,17 @@ func FuzzCompile(f *testing.F) {
 		`{"Version":"2012-10-17","Statement":{"Effect":"Deny","NotPrincipal":{"AWS":["1","*"]},"NotAction":"kms:*","NotResource":"*","Condition":{
 			"ForAnyValue:StringLikeIfExists":{"a:b":["${a:b}","*?"]},"IpAddress":{"a:b":["::/0","1.2.3.4"]},"DateLessThan":{"a:b":"2026"},"NumericEquals":{"a:b":5},
 			"BinaryEquals":{"a:b":"YQ=="},"ArnLike":{"a:b":"arn:*:*:*:*:*"},"Null":{"a:b":true}}}}`,
+		`{"Version":"2012-10-17","Statement":{"Effect":"denY","Action":"s3.s:a","Resource":["arn:aws","a:b:c","arn:aws:iam:r::x"],"Condition":{"x":{},"Bool":{"a":true}}}}`,
 	} {
 		f.Add([]byte(text), "2026-01-01", "arn:aws:kms:us-east-1:111122223333:key/1")
 	}
 	kinds := []Kind{Identity, Resource, Trust, Boundary, Session}
 	f.Fuzz(func(t *testing.T, text []byte, value, resource string) {
+		if _, err := ParseIdentity(text); err == nil {
+			if _, err := Compile(Identity, "put", text, nil); err != nil {
+				t.Fatalf("%s can be put and not be used: %v", text, err)
+			}
+		}
 		for _, kind := range kinds {
 			p, err := Compile(kind, "fuzzed", text, nil)
 			if err != nil {

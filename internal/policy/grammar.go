@@ -7,18 +7,33 @@ import (
 
 // grammar is what differs between the kinds of policies.
 type grammar struct {
-	// check looks at a whole statement; has tells which elements it has.
-	check func(s *Statement, has func(string) bool) error
-	// sids must be alphanumeric and unique. Key policies know neither rule.
-	sids bool
+	// statement looks at a whole statement; has tells which elements it has.
+	statement func(s *Statement, has func(string) bool) error
+	// whole looks at a document whose statements are read.
+	whole func(d *Document) error
+	// blunt: every error of syntax has one sentence. So IAM answers CreatePolicy, but neither CreateRole nor STS.
+	blunt bool
+	// late: actions are looked at when the document is right otherwise.
+	late bool
+	// loose: a condition may ask for a key of any form, which no request has, and an operator that is asked of no key may have
+	// any name.
+	loose bool
 }
 
 var grammars = map[Kind]grammar{
-	Identity: {checkIdentity, true},
-	Boundary: {checkIdentity, true},
-	Session:  {checkIdentity, true},
-	Resource: {checkResource, false},
-	Trust:    {checkTrust, true},
+	Identity: {statement: checkIdentity, whole: (*Document).checkKept, blunt: true, late: true, loose: true},
+	Boundary: {statement: checkIdentity, whole: (*Document).checkKept, blunt: true, late: true, loose: true},
+	Session:  {statement: checkIdentity, whole: (*Document).checkKept, late: true, loose: true},
+	Resource: {statement: checkResource, whole: func(*Document) error { return nil }},
+	Trust:    {statement: checkTrust, whole: (*Document).checkSids, loose: true},
+}
+
+// syntax words an error of syntax.
+func (g grammar) syntax(m *Malformed) *Malformed {
+	if g.blunt {
+		return errSyntax
+	}
+	return m
 }
 
 func checkResource(s *Statement, has func(string) bool) error {
@@ -37,19 +52,9 @@ func checkResource(s *Statement, has func(string) bool) error {
 	return nil
 }
 
-func checkIdentity(s *Statement, has func(string) bool) error {
-	switch {
-	case has("Principal") || has("NotPrincipal"):
+func checkIdentity(_ *Statement, has func(string) bool) error {
+	if has("Principal") || has("NotPrincipal") {
 		return malformed("Policy document should not specify a principal.")
-	case len(s.Actions) == 0:
-		return malformed("Policy statement must contain actions.")
-	case len(s.Resources) == 0:
-		return malformed("Policy statement must contain resources.")
-	}
-	for _, r := range s.Resources {
-		if r != "*" && !strings.HasPrefix(r, "arn:") {
-			return malformed("Resource %s must be in ARN format or \"*\".", r)
-		}
 	}
 	return nil
 }
@@ -71,12 +76,14 @@ func checkTrust(s *Statement, has func(string) bool) error {
 	return nil
 }
 
+const alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
 // checkSids holds a document to IAM's rules for Sid.
 func (d *Document) checkSids() error {
 	seen := make(map[string]bool, len(d.Statements))
 	for i := range d.Statements {
 		sid := d.Statements[i].Sid
-		if strings.Trim(sid, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789") != "" {
+		if strings.Trim(sid, alphanumeric) != "" {
 			return malformed("Statement IDs (SID) must be alpha-numeric. Check that your input satisfies the regular expression [0-9A-Za-z]*")
 		}
 		if sid != "" && seen[sid] {

@@ -13,21 +13,40 @@ import (
 // *Malformed. What only an installation can know, such as whether a principal exists, is not checked.
 func Parse(document []byte) (*Document, error) { return grammars[Resource].parse(document) }
 
-// ParseIdentity reads a policy of a principal: an identity policy, a permissions boundary or a session policy. Its
-// statements are about whoever has it. The error is a *Malformed.
-func ParseIdentity(document []byte) (*Document, error) { return grammars[Identity].parse(document) }
+// ParseIdentity reads a policy that a principal is to have: an identity policy or a permissions boundary. Its statements are
+// about whoever has it. The error is a *Malformed.
+func ParseIdentity(document []byte) (*Document, error) {
+	d, err := grammars[Identity].read(document)
+	if err != nil {
+		return nil, err
+	}
+	return d, d.checkPut()
+}
+
+// ParseManaged reads a managed policy: one of a principal in the language's newer version, which is missed before anything
+// but syntax. The error is a *Malformed.
+func ParseManaged(document []byte) (*Document, error) {
+	d, err := grammars[Identity].read(document)
+	if err != nil {
+		return nil, err
+	}
+	if d.Version != Version2012 {
+		return nil, malformed("Policy document must be version %s or greater.", Version2012)
+	}
+	return d, d.checkPut()
+}
 
 // ParseSession reads a policy that a session is to be made with. It is one of a principal in which no ARN may be
 // incomplete (IAM guide, "IAM ARNs"). The error is a *Malformed.
 func ParseSession(document []byte) (*Document, error) {
-	d, err := ParseIdentity(document)
+	d, err := grammars[Session].parse(document)
 	if err != nil {
 		return nil, err
 	}
 	for i := range d.Statements {
 		for _, r := range d.Statements[i].Resources {
 			if complete(r) != r {
-				return nil, malformed("Resource %s must be in ARN format or \"*\".", r)
+				return nil, notARN(r)
 			}
 		}
 	}
@@ -38,11 +57,20 @@ func ParseSession(document []byte) (*Document, error) {
 func ParseTrust(document []byte) (*Document, error) { return grammars[Trust].parse(document) }
 
 func (g grammar) parse(document []byte) (*Document, error) {
+	d, err := g.read(document)
+	if err != nil {
+		return nil, err
+	}
+	return d, g.whole(d)
+}
+
+// read looks at syntax, and at each statement by itself.
+func (g grammar) read(document []byte) (*Document, error) {
 	if len(document) > MaxSize {
 		return nil, malformed("The policy must not exceed %d bytes.", MaxSize)
 	}
 	if len(bytes.TrimSpace(document)) == 0 || !jsontext.Value(document).IsValid() {
-		return nil, errJSON
+		return nil, g.syntax(errJSON)
 	}
 	members, err := object(document)
 	if err != nil {
@@ -55,10 +83,7 @@ func (g grammar) parse(document []byte) (*Document, error) {
 		}
 	}
 	if len(d.Statements) == 0 {
-		return nil, malformed("The policy must contain at least one statement.")
-	}
-	if g.sids {
-		return d, d.checkSids()
+		return nil, g.syntax(malformed("The policy must contain at least one statement."))
 	}
 	return d, nil
 }
@@ -68,7 +93,7 @@ func (d *Document) set(g grammar, m member) (err error) {
 	case "Version":
 		d.Version, err = text(m.value)
 		if err == nil && d.Version != Version2008 && d.Version != Version2012 {
-			return malformed("The policy version must be %s or %s.", Version2012, Version2008)
+			return g.syntax(malformed("The policy version must be %s or %s.", Version2012, Version2008))
 		}
 		return err
 	case "Id":
@@ -77,11 +102,11 @@ func (d *Document) set(g grammar, m member) (err error) {
 	case "Statement":
 		return d.statements(g, m.value)
 	default:
-		return unknown(m.name)
+		return g.syntax(unknown(m.name))
 	}
 }
 
-func unknown(name string) error { return malformed("Unknown field %s", name) }
+func unknown(name string) *Malformed { return malformed("Unknown field %s", name) }
 
 func (d *Document) statements(g grammar, v jsontext.Value) error {
 	list := []jsontext.Value{v}
@@ -114,62 +139,62 @@ func (s *Statement) parse(g grammar, v jsontext.Value) error {
 		}
 	}
 	for _, m := range members {
-		if err := s.set(m); err != nil {
+		if err := s.set(g, m); err != nil {
 			return err
 		}
 	}
 	if !has("Effect") {
-		return malformed("Missing required field Effect")
+		return g.syntax(malformed("Missing required field Effect"))
 	}
-	return g.check(s, has)
+	return g.statement(s, has)
 }
 
-func (s *Statement) set(m member) (err error) {
+func (s *Statement) set(g grammar, m member) (err error) {
 	switch m.name {
 	case "Sid":
 		s.Sid, err = text(m.value)
 	case "Effect":
-		return s.effect(m.value)
+		return s.effect(g, m.value)
 	case "Principal", "NotPrincipal":
 		s.NotPrincipal = m.name == "NotPrincipal"
 		return s.Principals.parse(m.value)
 	case "Action", "NotAction":
 		s.NotAction = m.name == "NotAction"
-		return s.actions(m.value)
+		return s.actions(g, m.value)
 	case "Resource", "NotResource":
 		s.NotResource = m.name == "NotResource"
 		s.Resources, err = texts(m.value)
 	case "Condition":
-		s.Conditions, err = conditions(m.value)
+		s.Conditions, err = conditions(g, m.value)
 	default:
-		return unknown(m.name)
+		return g.syntax(unknown(m.name))
 	}
 	return err
 }
 
-func (s *Statement) effect(v jsontext.Value) error {
+func (s *Statement) effect(g grammar, v jsontext.Value) error {
 	effect, err := text(v)
 	if err != nil {
 		return err
 	}
-	if s.Effect = Effect(effect); s.Effect != Allow && s.Effect != Deny {
-		return malformed("Invalid effect: %s", effect)
+	s.Effect = Effect(effect)
+	switch {
+	case s.Effect == Allow || s.Effect == Deny:
+		return nil
+	case g.blunt && (strings.EqualFold(effect, string(Allow)) || strings.EqualFold(effect, string(Deny))):
+		return nil // no error of syntax: checkEffects refuses it
+	default:
+		return g.syntax(malformed("Invalid effect: %s", effect))
 	}
-	return nil
 }
 
-func (s *Statement) actions(v jsontext.Value) (err error) {
-	if s.Actions, err = texts(v); err != nil {
+func (s *Statement) actions(g grammar, v jsontext.Value) (err error) {
+	if s.Actions, err = texts(v); err != nil || g.late {
 		return err
 	}
 	for _, a := range s.Actions {
-		vendor, name, _ := strings.Cut(a, ":")
-		switch {
-		case a == "*":
-		case strings.Contains(name, ":"):
-			return malformed("Actions/Condition can contain only one colon.")
-		case vendor == "" || name == "" || strings.Trim(vendor, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != "":
-			return malformed("Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.")
+		if err := checkAction(a, alphanumeric+"-", errVendor); err != nil {
+			return err
 		}
 	}
 	return nil

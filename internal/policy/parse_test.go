@@ -108,6 +108,7 @@ func TestParseRefuses(t *testing.T) {
 		statement(`,"Actions":"kms:*"`):                                                                         "Unknown field Actions",
 		statement(`,"Condition":[]`):                                                                            "Syntax errors in policy.",
 		statement(`,"Condition":{"StringEqual":{}}`):                                                            "Invalid Condition type : StringEqual.",
+		statement(`,"Condition":{"StringEqual":"x"}`):                                                           "Invalid Condition type : StringEqual.",
 		statement(`,"Condition":{"NullIfExists":{}}`):                                                           "Invalid Condition type : NullIfExists.",
 		statement(`,"Condition":{"ForSome:Bool":{}}`):                                                           "Invalid Condition type : ForSome:Bool.",
 		statement(`,"Condition":{"Bool":{"a:b":{}}}`):                                                           "Syntax errors in policy.",
