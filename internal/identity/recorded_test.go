@@ -178,3 +178,33 @@ func TestUsersLookAfterTheirOwnKeys(t *testing.T) {
 		t.Errorf("another's key: %v", err)
 	}
 }
+
+// TestPoliciesMayAskForAnyKey puts and uses policies of every kind of principal whose condition keys no service has, and lets a
+// trust policy ask for those of providers.
+func TestPoliciesMayAskForAnyKey(t *testing.T) {
+	w := newWorld(t)
+	admin, ctx := w.iam(w.admin), t.Context()
+	const absent = `,"Condition":{"StringNotEquals":{"a":"b"},"Null":{"foo.bar:Baz":"true"},"unknown":{}}`
+	allowing := func(action string) string {
+		return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3.s:X","` + action + `"],"Resource":"*"` + absent + `}]}`
+	}
+	managed := w.managed("any", allowing("iam:ListUsers"))
+	alice := w.user("alice", allowing("sts:AssumeRole"))
+	_, err := admin.PutUserPermissionsBoundary(ctx, &iam.PutUserPermissionsBoundaryInput{
+		UserName: aws.String("alice"), PermissionsBoundary: w.managed("bound", allowing("sts:*")),
+	})
+	w.must(err)
+	role := w.role("role", trusting("arn:aws:iam::"+account+":root", absent), allowing("iam:ListUsers"))
+	_, err = admin.AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: aws.String("role"), PolicyArn: managed})
+	w.must(err)
+	session, err := w.assume(alice, role, func(in *sts.AssumeRoleInput) { in.Policy = aws.String(allowing("iam:*")) })
+	w.must(err)
+	_, err = w.iam(session).ListUsers(ctx, nil)
+	w.must(err)
+	_, err = admin.UpdateAssumeRolePolicy(ctx, &iam.UpdateAssumeRolePolicyInput{RoleName: aws.String("role"), PolicyDocument: aws.String(
+		trusting("arn:aws:iam::"+account+":root", `,"Condition":{"StringLike":{"token.actions.githubusercontent.com:sub":"repo:a/b:*"}}`))})
+	w.must(err)
+	if _, err = w.assume(alice, role, nil); code(err) != "AccessDenied" {
+		t.Errorf("by a key that the request lacks: %v", err)
+	}
+}
