@@ -254,8 +254,9 @@ func TestStaleLeader(t *testing.T) {
 	if err := stale.manage(hsmproto.OpSetMembers, q, nil); err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range f.hsms {
-		p.until("complete", voters(3))
+	whole := added.until("complete", voters(3))
+	for _, p := range f.hsms { // one that is still being told of the rest confirms nothing new
+		p.until("complete", func(s hsmproto.StatusReply) bool { return voters(3)(s) && s.LastIndex >= whole.LastIndex })
 	}
 	c = added.client().login("cu", hsmproto.RoleCryptoUser, userPassword)
 	c.generate("", []byte("key-2"), 3)
