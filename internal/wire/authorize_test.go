@@ -40,10 +40,10 @@ func TestEveryActionOfACallIsAskedFor(t *testing.T) {
 	w := newWorld(t)
 	c := w.alice(t)
 	for policy, lacks := range map[string]string{
-		`{"Effect":"Allow","Action":"cloudhsm:CopyBackupToRegion","Resource":"arn:1"}`: "cloudhsm:TagResource on resource: arn:2 ",
-		`{"Effect":"Allow","Action":"cloudhsm:*","Resource":"arn:2"}`:                  "cloudhsm:CopyBackupToRegion on resource: arn:1 ",
-		`{"Effect":"Allow","Action":"cloudhsm:CopyBackupToRegion","Resource":"arn:1"},` +
-			`{"Effect":"Allow","Action":"cloudhsm:TagResource","Resource":"arn:2"}`: "",
+		`{"Effect":"Allow","Action":"cloudhsm:CopyBackupToRegion","Resource":"arn:aws:cloudhsm:::one"}`: "cloudhsm:TagResource on resource: arn:aws:cloudhsm:::two ",
+		`{"Effect":"Allow","Action":"cloudhsm:*","Resource":"arn:aws:cloudhsm:::two"}`:                  "cloudhsm:CopyBackupToRegion on resource: arn:aws:cloudhsm:::one ",
+		`{"Effect":"Allow","Action":"cloudhsm:CopyBackupToRegion","Resource":"arn:aws:cloudhsm:::one"},` +
+			`{"Effect":"Allow","Action":"cloudhsm:TagResource","Resource":"arn:aws:cloudhsm:::two"}`: "",
 	} {
 		_, err := iam.NewFromConfig(w.config()).PutUserPolicy(t.Context(), &iam.PutUserPolicyInput{
 			UserName: aws.String("alice"), PolicyName: aws.String("p"), PolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[` + policy + `]}`),

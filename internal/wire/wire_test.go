@@ -210,7 +210,7 @@ func toyCloudHSM() operation.Service {
 		operation.Write("CopyBackupToRegion", func(context.Context, *operation.Call, *cloudhsmv2.CopyBackupToRegionInput) (*cloudhsmv2.CopyBackupToRegionOutput, error) {
 			return &cloudhsmv2.CopyBackupToRegionOutput{}, nil
 		}).On(func(context.Context, *operation.Call, any) ([]operation.Resource, error) {
-			return []operation.Resource{{ARN: "arn:1"}, {ARN: "arn:2", Action: "cloudhsm:TagResource"}}, nil
+			return []operation.Resource{{ARN: "arn:aws:cloudhsm:::one"}, {ARN: "arn:aws:cloudhsm:::two", Action: "cloudhsm:TagResource"}}, nil
 		}),
 		operation.Write("DeleteCluster", func(_ context.Context, _ *operation.Call, in *cloudhsmv2.DeleteClusterInput) (*cloudhsmv2.DeleteClusterOutput, error) {
 			return nil, fault.New("CloudHsmResourceNotFoundException", "Cluster %s not found", *in.ClusterId)
