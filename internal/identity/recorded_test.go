@@ -114,6 +114,16 @@ func TestAnswersAsRecorded(t *testing.T) {
 	}
 }
 
+// tagByTag reads pages of one tag each to the end.
+func (w *world) tagByTag(page func(marker *string) ([]types.Tag, *string)) (all string) {
+	for tags, marker := page(nil); ; tags, marker = page(marker) {
+		all += *tags[0].Key + "=" + *tags[0].Value + " "
+		if marker == nil {
+			return all
+		}
+	}
+}
+
 // TestTagsOfPoliciesAreToldApartByCase pages through keys that differ by nothing else.
 func TestTagsOfPoliciesAreToldApartByCase(t *testing.T) {
 	w := newWorld(t)
@@ -123,13 +133,12 @@ func TestTagsOfPoliciesAreToldApartByCase(t *testing.T) {
 		{Key: aws.String("a"), Value: aws.String("small")}, {Key: aws.String("A"), Value: aws.String("big")},
 	}})
 	w.must(err)
-	list := func() (keys string) {
-		for pages := iam.NewListPolicyTagsPaginator(admin, &iam.ListPolicyTagsInput{PolicyArn: policy, MaxItems: aws.Int32(1)}); pages.HasMorePages(); {
-			p, err := pages.NextPage(ctx)
+	list := func() string {
+		return w.tagByTag(func(marker *string) ([]types.Tag, *string) {
+			p, err := admin.ListPolicyTags(ctx, &iam.ListPolicyTagsInput{PolicyArn: policy, MaxItems: aws.Int32(1), Marker: marker})
 			w.must(err)
-			keys += *p.Tags[0].Key + "=" + *p.Tags[0].Value + " "
-		}
-		return keys
+			return p.Tags, p.Marker
+		})
 	}
 	if got := list(); got != "A=big a=small " {
 		t.Errorf("tags %s", got)

@@ -230,15 +230,14 @@ func TestTagsOfProviders(t *testing.T) {
 		{Key: aws.String("team"), Value: aws.String("red")}, {Key: aws.String("Team"), Value: aws.String("blue")},
 	}})
 	w.must(err)
-	list := func() (keys string) {
-		for pages := iam.NewListOpenIDConnectProviderTagsPaginator(admin, &iam.ListOpenIDConnectProviderTagsInput{
-			OpenIDConnectProviderArn: name, MaxItems: aws.Int32(1),
-		}); pages.HasMorePages(); {
-			p, err := pages.NextPage(ctx)
+	list := func() string {
+		return w.tagByTag(func(marker *string) ([]types.Tag, *string) {
+			p, err := admin.ListOpenIDConnectProviderTags(ctx, &iam.ListOpenIDConnectProviderTagsInput{
+				OpenIDConnectProviderArn: name, MaxItems: aws.Int32(1), Marker: marker,
+			})
 			w.must(err)
-			keys += *p.Tags[0].Key + "=" + *p.Tags[0].Value + " "
-		}
-		return keys
+			return p.Tags, p.Marker
+		})
 	}
 	if got := list(); got != "Team=blue team=red " {
 		t.Errorf("tags %s", got)

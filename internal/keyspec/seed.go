@@ -1,7 +1,6 @@
 package keyspec
 
 import (
-	"bytes"
 	"crypto/subtle"
 	"encoding/asn1"
 )
@@ -24,7 +23,7 @@ func (f *seedForm) parse(material []byte) ([]byte, error) {
 	defer clear(p.PrivateKey)
 	var seed []byte
 	if rest, err := asn1.UnmarshalWithParams(p.PrivateKey, &seed, "tag:0"); err == nil && len(rest) == 0 && len(seed) == f.size {
-		return bytes.Clone(seed), nil
+		return seed, nil
 	}
 	return f.parseBoth(p.PrivateKey)
 }
@@ -40,8 +39,9 @@ func (f *seedForm) parseBoth(choice []byte) ([]byte, error) {
 		return nil, err
 	}
 	defer clear(expanded)
+	defer clear(both.Expanded)
 	if subtle.ConstantTimeCompare(expanded, both.Expanded) != 1 {
 		return nil, ErrMaterial
 	}
-	return bytes.Clone(both.Seed), nil
+	return both.Seed, nil
 }

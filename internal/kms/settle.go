@@ -19,7 +19,7 @@ func (s *Service) settles() time.Time { return s.instant().Add(s.settle) }
 // settleAtOnce ends the transient states that these keys have just entered, if they last no time, so that the next call
 // finds them over whatever else there is to do. What fails here, Run does.
 func (s *Service) settleAtOnce(ctx context.Context, keys ...*Key) {
-	defer s.Wake() // others end some time
+	defer s.Wake() // Run learns what is due, and when
 	if s.settle > 0 {
 		return
 	}

@@ -1,14 +1,11 @@
 package sqlite
 
 import (
-	"database/sql"
-	"io/fs"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/pressly/goose/v3"
 
 	"keyward/internal/identity"
 	"keyward/internal/storage/storagetest"
@@ -24,22 +21,8 @@ func TestIdentityStore(t *testing.T) {
 // never handed out.
 func TestAccessKeysBecomeUsers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keyward.db")
-	old, err := sql.Open("sqlite", dsn(path, "_txlock=immediate"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		t.Fatal(err)
-	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, old, files)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := provider.UpTo(t.Context(), 6); err != nil {
-		t.Fatal(err)
-	}
-	_, err = old.Exec(`INSERT INTO access_key (id, account, user_name, principal_id, arn, status, sealed_secret, created_ms) VALUES
+	old := openOld(t, path, 6)
+	_, err := old.Exec(`INSERT INTO access_key (id, account, user_name, principal_id, arn, status, sealed_secret, created_ms) VALUES
 		('AKIALOST', '111122223333', 'admin', 'AIDALOST', 'arn:aws:iam::111122223333:user/admin', 'Active', x'00', 1000000000000),
 		('AKIAKEPT', '111122223333', 'admin', 'AIDAKEPT', 'arn:aws:iam::111122223333:user/admin', 'Active', x'01', 1000000000001),
 		('AKIAROOT', '444455556666', '', '444455556666', 'arn:aws:iam::444455556666:root', 'Inactive', x'02', 1000000000002)`)

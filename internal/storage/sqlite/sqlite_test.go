@@ -91,6 +91,44 @@ func idsOf(t testing.TB, lines []byte) (all []string) {
 	return all
 }
 
+// TestEventsOfOlderBuildsGoOn opens what two builds left whose sixteenth migrations were not the same: events that waited are
+// there, also after the numbers of those that were packed, and more are taken.
+func TestEventsOfOlderBuildsGoOn(t *testing.T) {
+	for build, columns := range map[string][]string{"with times": nil, "without": {"first_ms", "last_ms", "count"}} {
+		t.Run(build, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "keyward.db")
+			old := openOld(t, path, 16)
+			statements := []string{
+				`INSERT INTO audit_batch (seq, first_ms, last_ms, count, events, after) VALUES
+					(7, 1, 1, 1, CAST('{"eventID":"waits"}' || char(10) AS BLOB), 0), (9, 1, 1, 1, x'00', 0)`,
+				`DELETE FROM audit_batch WHERE seq = 9`,
+			}
+			for _, c := range columns {
+				statements = append(statements, `ALTER TABLE audit_batch DROP COLUMN `+c)
+			}
+			for _, s := range statements {
+				if _, err := old.Exec(s); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := old.Close(); err != nil {
+				t.Fatal(err)
+			}
+			db := open(t, path, false)
+			if err := db.Change(t.Context(), event("new"), func(*sql.Tx) error { return nil }); err != nil {
+				t.Fatal(err)
+			}
+			if got := ids(t, db); !slices.Equal(got, []string{"waits", "new"}) {
+				t.Errorf("events %q", got)
+			}
+			var newest int
+			if err := db.read.QueryRow(`SELECT max(seq) FROM audit_batch`).Scan(&newest); err != nil || newest != 10 {
+				t.Errorf("the new one is number %d, %v", newest, err)
+			}
+		})
+	}
+}
+
 func TestOpenRefusesToStartAnEmptyHistory(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keyward.db")
 	if _, err := Open(t.Context(), path, Options{}); !errors.Is(err, os.ErrNotExist) {

@@ -11,9 +11,5 @@ CREATE TABLE audit_packed (
 ) STRICT;
 INSERT INTO audit_packed (position) VALUES (0);
 
--- Events of changes are still here, a row each. Where the journal ended when one was kept gives all events one order.
+-- Events of changes are still here. Where the journal ended when one was kept gives all events one order.
 ALTER TABLE audit_batch ADD COLUMN after INTEGER NOT NULL DEFAULT 0;
--- Nobody ever asked for these.
-ALTER TABLE audit_batch DROP COLUMN first_ms;
-ALTER TABLE audit_batch DROP COLUMN last_ms;
-ALTER TABLE audit_batch DROP COLUMN count;
